@@ -1,0 +1,58 @@
+/**
+ * Every maximum, with the sum that justifies it, and the memory budget of a connection.
+ *
+ * limits.test.ts holds the tables to the budget: a column added to a table without adding it here fails the test.
+ */
+
+/** Name of a channel, or client id of the classic protocol, in bytes of UTF-8 (a length must fit one byte). */
+export const CHANNEL_NAME_BYTES_MAX = 128;
+
+/** Data of one publication. */
+export const MESSAGE_BYTES_MAX = 1 << 20;
+
+/** Publications in one batch, and the size of an API request: a batch of small ones or a few large. */
+export const BATCH_PUBLICATIONS_MAX = 10_000;
+export const API_BODY_BYTES_MAX = 8 << 20;
+
+/** A frame on the link: a publication as JSON text with its name, and some room. */
+export const LINK_FRAME_BYTES_MAX = MESSAGE_BYTES_MAX + 4096;
+
+// HTTP/1.1 request heads. RFC 9112 section 3 asks for request lines of at least 8,000 bytes.
+export const REQUEST_LINE_BYTES_MAX = 8192;
+export const HEADER_LINE_BYTES_MAX = 8192;
+export const HEADER_COUNT_MAX = 100;
+export const REQUEST_HEAD_BYTES_MAX = 16384;
+/** Name of a JSONP function. */
+export const CALLBACK_BYTES_MAX = 120;
+
+/** Half-read request heads of one worker together: a slow-header attack cannot take more than this. */
+export const PARTIAL_HEADS_BYTES_MAX = 16 << 20;
+
+/** What a client may send while its request waits for an answer, before it is cut off. */
+export const EXCESS_BYTES_MAX = REQUEST_HEAD_BYTES_MAX;
+
+export const REQUEST_HEAD_TIMEOUT_MS = 10_000;
+export const KEEP_ALIVE_IDLE_MS = 30_000;
+/** How long a refused client may go on sending before the connection is cut (RFC 9112 section 9.6). */
+export const LINGER_MS = 2_000;
+/** How long a client may take to read a message that did not fit its socket buffer. */
+export const SEND_TIMEOUT_MS = 30_000;
+
+// A dead peer is found by TCP keep-alive: after 5 minutes of silence, 5 probes 60 s apart. The options are set on the
+// listening socket and inherited, so they cost no system call for each connection (tcp(7)).
+export const TCP_KEEPALIVE_IDLE_S = 300;
+export const TCP_KEEPALIVE_INTERVAL_S = 60;
+export const TCP_KEEPALIVE_PROBES = 5;
+
+/** The wait call of a worker's turn; Node's own signals and timers run at least this often. */
+export const TURN_WAIT_MS = 250;
+
+export const WORKERS_MAX = 250;
+/** Descriptors of a process that are not clients: Node's own, the link, listeners, the reactor's. */
+export const RESERVED_DESCRIPTORS = 64;
+
+// Defaults of the queue for absent clients (the original: one minute).
+export const QUEUE_SECONDS = 60;
+export const QUEUE_MESSAGES = 100;
+export const QUEUE_BYTES = 1 << 20;
+export const QUEUE_TOTAL_BYTES = 256 << 20;

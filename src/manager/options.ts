@@ -1,0 +1,21 @@
+/** What `serve` was asked for, validated (src/cli/) and complete: the manager adds no defaults of its own. */
+
+import type { Retention } from '../log/log.js';
+
+export interface ServeOptions {
+  /** Address for clients; others for the API and the classic application port. */
+  host: string;
+  apiHost: string;
+  clientPorts: number[];
+  /** 0 lets the kernel choose; null: no classic application port. */
+  classicPort: number | null;
+  apiPort: number;
+  workers: number;
+  /** All workers together. */
+  maxConnections: number;
+  /** Absolute path; holds manager.sock, listeners.sock, manager.json, lock, workers/. */
+  runDirectory: string;
+  retention: Retention;
+  /** Workers end themselves after so long without a manager. */
+  orphanSeconds: number;
+}

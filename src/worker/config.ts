@@ -1,0 +1,12 @@
+/** What a worker is told by its manager at its start: one JSON argument of src/worker/main.ts. */
+
+export interface WorkerConfig {
+  /** The worker's number, from 0. */
+  worker: number;
+  runDirectory: string;
+  /** Inherited listening sockets, and the `host:port` of each. */
+  listeners: { descriptor: number; address: string }[];
+  /** Client connections that this worker may hold. */
+  maxConnections: number;
+  orphanSeconds: number;
+}

@@ -1,0 +1,49 @@
+/** Readers for /proc, proc(5): what a process costs, as its operator and megatest report it. */
+
+import { readdirSync, readFileSync } from 'node:fs';
+
+export interface ProcessMemory {
+  /** Resident, shared pages counted whole. */
+  rssBytes: number;
+  /** Resident, each shared page divided by the number of processes that share it. */
+  pssBytes: number;
+  /** Pages of this process alone, clean or dirty: what would be freed if it ended. */
+  privateBytes: number;
+}
+
+/** @throws Error ENOENT or ESRCH when there is no such process, EACCES when it is somebody else's. */
+export function processMemory(pid: number): ProcessMemory {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
+  return {
+    rssBytes: kilobytes(text, 'Rss'),
+    pssBytes: kilobytes(text, 'Pss'),
+    privateBytes: kilobytes(text, 'Private_Clean') + kilobytes(text, 'Private_Dirty'),
+  };
+}
+
+function kilobytes(smaps: string, name: string): number {
+  const match = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(smaps);
+  if (match === null) throw new Error(`no line '${name}' in smaps_rollup`);
+  return Number(match[1]) * 1024;
+}
+
+export interface ProcessCpu {
+  userSeconds: number;
+  systemSeconds: number;
+}
+
+/** USER_HZ is 100 on every Linux that user space can see. */
+const TICKS_PER_SECOND = 100;
+
+/** CPU time of all threads of a process, living and ended. @throws as processMemory */
+export function processCpu(pid: number): ProcessCpu {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The second field is the program's name in brackets and may hold spaces and brackets; the third follows the last one.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { userSeconds: Number(fields[11]) / TICKS_PER_SECOND, systemSeconds: Number(fields[12]) / TICKS_PER_SECOND };
+}
+
+/** How many descriptors a process has open. */
+export function openDescriptors(pid: number | 'self'): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}

@@ -1,0 +1,104 @@
+/** Reader and writer together: what was written is read, however the stream is split. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { FrameReader, readJson, readSequence, readUint32 } from './frame-reader.js';
+import { FrameWriter } from './frame-writer.js';
+import { DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, SUBSCRIBED } from './frames.js';
+
+type Seen = [type: number, payload: string];
+
+/** Feeds chunks to a new reader and copies what it shows. */
+function readAll(chunks: Uint8Array[], frameBytesMax?: number): { frames: Seen[]; ok: boolean } {
+  const reader = new FrameReader(frameBytesMax);
+  const frames: Seen[] = [];
+  let ok = true;
+  for (const chunk of chunks) {
+    ok = reader.read(chunk, (type, bytes, start, end) => {
+      frames.push([type, Buffer.from(bytes.subarray(start, end)).toString('hex')]);
+    });
+  }
+  return { frames, ok };
+}
+
+test('any split of the stream gives the same frames', () => {
+  const frame = fc.tuple(fc.integer({ min: 1, max: 255 }), fc.uint8Array({ maxLength: 40 }));
+  fc.assert(
+    fc.property(fc.array(frame, { maxLength: 20 }), fc.array(fc.nat(30), { minLength: 1 }), (frames, cuts) => {
+      const writer = new FrameWriter();
+      for (const [type, payload] of frames) writer.name(type, payload, 0, payload.length);
+      const stream = writer.take();
+      const chunks: Uint8Array[] = [];
+      for (let at = 0, i = 0; at < stream.length; i++) {
+        const end = Math.min(stream.length, at + cuts[i % cuts.length]! + (i % cuts.length === 0 ? 1 : 0));
+        chunks.push(stream.subarray(at, end));
+        at = end;
+      }
+      const expected = frames.map(([type, payload]): Seen => [type, Buffer.from(payload).toString('hex')]);
+      assert.deepEqual(readAll(chunks), { frames: expected, ok: true });
+    }),
+  );
+});
+
+test('each kind of frame survives a split at every byte', () => {
+  const writer = new FrameWriter();
+  writer.json(HELLO, { worker: 3, host: 'ä' });
+  writer.frame(HELLO_END);
+  writer.name(SUBSCRIBED, Buffer.from('xalicex'), 1, 6);
+  writer.deliver(2 ** 40 + 7, KIND_JSON, Buffer.from('bob'), Buffer.from('{"a":1}'));
+  writer.delivered(2 ** 47 + 1, 4_000_000_000);
+  const stream = writer.take();
+  assert.equal(writer.length, 0);
+  assert.equal(writer.take().length, 0);
+
+  for (let cut = 0; cut <= stream.length; cut++) {
+    const types: number[] = [];
+    const reader = new FrameReader();
+    const visit = (type: number, bytes: Uint8Array, start: number, end: number) => {
+      types.push(type);
+      const text = (from: number, to: number) => Buffer.from(bytes.subarray(from, to)).toString();
+      if (type === HELLO) assert.deepEqual(readJson(bytes, start, end), { worker: 3, host: 'ä' });
+      if (type === SUBSCRIBED) assert.equal(text(start, end), 'alice');
+      if (type === DELIVER) {
+        assert.equal(readSequence(bytes, start), 2 ** 40 + 7);
+        assert.deepEqual([bytes[start + 6], bytes[start + 7]], [KIND_JSON, 3]);
+        assert.equal(text(start + 8, end), 'bob{"a":1}');
+      }
+      if (type === DELIVERED) {
+        assert.equal(readSequence(bytes, start), 2 ** 47 + 1);
+        assert.equal(readUint32(bytes, start + 6), 4_000_000_000);
+      }
+    };
+    assert.ok(reader.read(stream.subarray(0, cut), visit));
+    assert.ok(reader.read(stream.subarray(cut), visit));
+    assert.deepEqual(types, [HELLO, HELLO_END, SUBSCRIBED, DELIVER, DELIVERED]);
+  }
+});
+
+test('a length of 0 or above the maximum ends the stream, whole and split', () => {
+  for (const header of ['00000000ff', '2100000001', 'ffffffff01']) {
+    const bytes = Buffer.concat([Buffer.from('0100000007', 'hex'), Buffer.from(header, 'hex')]);
+    assert.deepEqual(readAll([bytes, bytes], 36), { frames: [[7, '']], ok: false });
+    assert.deepEqual(
+      readAll(
+        [...bytes].map((byte) => Uint8Array.of(byte)),
+        36,
+      ),
+      { frames: [[7, '']], ok: false },
+    );
+  }
+});
+
+test('a frame of the largest size passes, byte-exact, in chunks of any size', () => {
+  const writer = new FrameWriter();
+  const payload = Buffer.alloc(100_000, 'm');
+  writer.name(9, payload, 0, payload.length);
+  const stream = writer.take();
+  for (const chunkBytes of [1000, 65_536]) {
+    const chunks: Uint8Array[] = [];
+    for (let at = 0; at < stream.length; at += chunkBytes) chunks.push(stream.subarray(at, at + chunkBytes));
+    assert.deepEqual(readAll(chunks, stream.length), { frames: [[9, payload.toString('hex')]], ok: true });
+  }
+  assert.equal(readAll([stream], stream.length - 1).ok, false);
+});

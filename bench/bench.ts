@@ -1,0 +1,130 @@
+/**
+ * `npm run bench`: MegaComet beside a minimal C epoll server, `node:http` and `ws`, on the same work with the same
+ * client, in one run. Options below; bench/rounds.ts says what is measured.
+ *
+ * Exit code 0 when every row that can run here ran, 1 when one did something wrong, 2 for a wrong option.
+ */
+
+import { availableParallelism, release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { descriptorLimit } from '../src/linux/sockets.js';
+import { formatTable, type Outcome, type Sample, summarize } from './report.js';
+import { endAll, type Failure, runRound } from './rounds.js';
+import { REFERENCE, ROWS, type Row } from './rows.js';
+
+/** What server and client need beside their connections, and the room that MegaComet is given. */
+const SPARE_DESCRIPTORS = 2_000;
+
+const USAGE = `Usage: npm run bench -- [options]
+
+  --connections N    for each server (default 15000; as many as the descriptor limit allows)
+  --rounds N         fresh processes each; medians are printed (default 3)
+  --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default all)
+  --after-messages   memory with clients that have each received a message and come back
+  --json             every sample, for programs
+  --help`;
+
+interface BenchOptions {
+  connections: number;
+  rounds: number;
+  rows: Row[];
+  afterMessages: boolean;
+  json: boolean;
+}
+
+/** A wrong option: one line that says what is allowed. */
+class WrongOption extends Error {}
+
+/** @returns null when help was asked for */
+function readOptions(): BenchOptions | null {
+  const { values } = parseArgs({
+    options: {
+      connections: { type: 'string', default: String(Math.min(15_000, connectionsMax())) },
+      rounds: { type: 'string', default: '3' },
+      rows: { type: 'string', default: ROWS.map((row) => row.key).join(',') },
+      'after-messages': { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  const rows = values.rows.split(',').map((key) => {
+    const row = ROWS.find((candidate) => candidate.key === key);
+    if (row === undefined) throw new WrongOption(`--rows: '${key}' is none of ${ROWS.map((r) => r.key).join(', ')}`);
+    return row;
+  });
+  return {
+    connections: integer('connections', values.connections, 100, connectionsMax()),
+    rounds: integer('rounds', values.rounds, 1, 100),
+    rows,
+    afterMessages: values['after-messages'],
+    json: values.json,
+  };
+}
+
+function connectionsMax(): number {
+  return Math.min(descriptorLimit().hard, 20_000) - SPARE_DESCRIPTORS;
+}
+
+function integer(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new WrongOption(`--${name}: '${text}' is not an integer from ${min} to ${max}`);
+}
+
+async function run({ connections, rounds, rows, afterMessages, json }: BenchOptions): Promise<boolean> {
+  const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]));
+  const failures = new Map<Row, Failure>();
+  for (let round = 1; round <= rounds; round++) {
+    if (!json) console.error(`round ${round} of ${rounds} …`);
+    const able = rows.filter((row) => !failures.has(row));
+    // Every second round the other way round, so that no row always comes first.
+    const results = await runRound(round % 2 ? able : able.toReversed(), { connections, afterMessages });
+    for (const [row, result] of results) {
+      if ('reason' in result) failures.set(row, result);
+      else samples.get(row)!.push(result);
+    }
+  }
+  const reference = rows.find((row) => row.key === REFERENCE && !failures.has(row));
+  const referenceSamples = reference === undefined ? [] : samples.get(reference)!;
+  const outcomes = rows.map((row): Outcome & { key: string; samples: Sample[] } => {
+    const failure = failures.get(row);
+    const own = samples.get(row)!;
+    const outcome = failure ? { reason: failure.reason } : { summary: summarize(own, referenceSamples) };
+    return { key: row.key, title: row.title, ...outcome, samples: own };
+  });
+  const machine = { node: process.version, linux: release(), processors: availableParallelism() };
+  if (json) {
+    console.log(JSON.stringify({ machine, connections, rounds, afterMessages, rows: outcomes }, null, 2));
+  } else {
+    const memory = afterMessages ? 'memory after a message to each' : 'memory before any message';
+    console.log(`\n${connections} connections, median of ${rounds} rounds, ${memory}`);
+    console.log(`Node ${machine.node}, Linux ${machine.linux}, ${machine.processors} processors\n`);
+    console.log(formatTable(outcomes));
+  }
+  return [...failures.values()].every((failure) => !failure.wrong);
+}
+
+async function main(): Promise<number> {
+  let options: BenchOptions | null;
+  try {
+    options = readOptions();
+  } catch (error) {
+    console.error((error as Error).message);
+    return 2;
+  }
+  if (options === null) {
+    console.log(USAGE);
+    return 0;
+  }
+  return (await run(options)) ? 0 : 1;
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, async () => {
+    await endAll();
+    process.exit(130);
+  });
+}
+
+process.exitCode = await main();

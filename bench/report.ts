@@ -1,0 +1,115 @@
+/** From the samples of all rounds to the summary of a row, and from the summaries to a table. */
+
+import { median } from './measure.js';
+import type { ServerProcess } from './rows.js';
+
+/** What one process spent on one connection or message, in microseconds of CPU time. */
+export interface Cost {
+  role: ServerProcess['role'];
+  total: number;
+  user: number;
+}
+
+/** One round of one row. Bytes are of the processes that hold connections; a manager's are apart. */
+export interface Sample {
+  bytesPerConnection: number;
+  managerBytesPerConnection: number;
+  /** All processes. */
+  baseBytes: number;
+  open: Cost[];
+  message: Cost[];
+}
+
+export interface CpuSummary {
+  micros: number;
+  userMicros: number;
+  /** By role, where there are several processes. */
+  byRole: Record<string, number>;
+  /** To the reference, taken within each round; null without one. */
+  ratio: number | null;
+}
+
+export interface Summary {
+  bytesPerConnection: number;
+  managerBytesPerConnection: number;
+  baseBytes: number;
+  open: CpuSummary;
+  message: CpuSummary;
+}
+
+/** Medians over the rounds. `reference` has the samples of the reference, by the same rounds, or none. */
+export function summarize(samples: Sample[], reference: Sample[]): Summary {
+  const middle = (of: (sample: Sample) => number): number => median(samples.map(of));
+  return {
+    bytesPerConnection: middle((sample) => sample.bytesPerConnection),
+    managerBytesPerConnection: middle((sample) => sample.managerBytesPerConnection),
+    baseBytes: middle((sample) => sample.baseBytes),
+    open: summarizeCpu(samples, reference, 'open'),
+    message: summarizeCpu(samples, reference, 'message'),
+  };
+}
+
+function summarizeCpu(samples: Sample[], reference: Sample[], phase: 'open' | 'message'): CpuSummary {
+  const totals = samples.map((sample) => sum(sample[phase].map((cost) => cost.total)));
+  const users = samples.map((sample) => sum(sample[phase].map((cost) => cost.user)));
+  const ratios = reference.map((sample, i) => totals[i] / sum(sample[phase].map((cost) => cost.total)));
+  const roles = [...new Set(samples[0][phase].map((cost) => cost.role))];
+  const ofRole = (role: string): number =>
+    median(samples.map((sample) => sum(sample[phase].filter((cost) => cost.role === role).map((cost) => cost.total))));
+  return {
+    micros: median(totals),
+    userMicros: median(users),
+    byRole: roles.length < 2 ? {} : Object.fromEntries(roles.map((role) => [role, ofRole(role)])),
+    ratio: ratios.length === 0 ? null : median(ratios),
+  };
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+/** A row that ran, or the reason why there is none. */
+export type Outcome = { title: string } & ({ summary: Summary } | { reason: string });
+
+const HEADINGS = ['', 'bytes/idle', 'µs/open', 'user', '× C', 'µs/message', 'user', '× C', 'base MB'];
+
+/** The table as text, and below it what does not fit a cell. */
+export function formatTable(outcomes: Outcome[]): string {
+  const notes: string[] = [];
+  const lines = [HEADINGS];
+  for (const outcome of outcomes) {
+    if ('reason' in outcome) {
+      lines.push([outcome.title, ...HEADINGS.slice(1).map(() => '-')]);
+      notes.push(`${outcome.title}: not measured: ${outcome.reason}`);
+      continue;
+    }
+    const { summary, title } = outcome;
+    lines.push([
+      title,
+      Math.round(summary.bytesPerConnection).toLocaleString('en'),
+      ...cpuCells(summary.open),
+      ...cpuCells(summary.message),
+      (summary.baseBytes / 2 ** 20).toFixed(1),
+    ]);
+    if (Object.keys(summary.open.byRole).length > 0) {
+      const manager = Math.round(summary.managerBytesPerConnection);
+      notes.push(`${title}: µs/open ${roleCells(summary.open)}; µs/message ${roleCells(summary.message)}`);
+      notes.push(`${title}: the manager's index takes another ${manager} bytes for each connection with its own id`);
+    }
+  }
+  const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  const rows = lines.map((line) =>
+    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  '),
+  );
+  return [...rows, ...(notes.length > 0 ? ['', ...notes] : [])].join('\n');
+}
+
+function cpuCells({ micros, userMicros, ratio }: CpuSummary): string[] {
+  return [micros.toFixed(1), userMicros.toFixed(1), ratio === null ? '-' : ratio.toFixed(2)];
+}
+
+function roleCells({ byRole }: CpuSummary): string {
+  return Object.entries(byRole)
+    .map(([role, micros]) => `${role} ${micros.toFixed(1)}`)
+    .join(' + ');
+}

@@ -1,0 +1,175 @@
+/**
+ * The work of the bench: what each server of a round has to do, and how it is measured.
+ *
+ * All servers of a round run at the same time and take turns phase by phase, so that what is compared happens within a
+ * few seconds: on a shared machine the same work costs a third more or less from minute to minute.
+ *
+ *     memory    a fresh server; 20 %, then 90 % of the connections, each waiting on its own id
+ *     warm-up   connections opened, answered and closed, so that compilers have seen all of it
+ *     open      all connections in a flood, each on its own id
+ *     fan-out   all connections on one id get one message of 100 bytes
+ */
+
+import { BenchClient } from './client-control.js';
+import { type Cpu, idleCpu, measureSlope } from './measure.js';
+import type { Cost, Sample } from './report.js';
+import { type BenchServer, type Row, SHARED_CHANNEL, type ServerProcess, Unavailable } from './rows.js';
+
+export interface RoundOptions {
+  connections: number;
+  /** Measure memory with clients that have each received a message and come back. */
+  afterMessages: boolean;
+}
+
+const MESSAGE_BYTES = 100;
+const WARM_UP_CONNECTIONS = 5_000;
+/** The flood: the client goes on as long as fewer than this wait to be accepted. */
+const ACCEPT_QUEUE_MAX = 256;
+
+/** Why a row has no sample: it cannot run here, or it did something wrong. */
+export interface Failure {
+  reason: string;
+  wrong: boolean;
+}
+
+interface Entry {
+  row: Row;
+  server: BenchServer;
+  client: BenchClient;
+  sample: Partial<Sample>;
+}
+
+/** One round over the rows. Each gets its sample or the reason why there is none. */
+export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<Row, Sample | Failure>> {
+  const results = new Map<Row, Sample | Failure>();
+  let entries: Entry[] = [];
+
+  /** Does one thing with every entry; who fails is ended and out of this round. */
+  const each = async (phase: (entry: Entry) => Promise<void>): Promise<void> => {
+    for (const entry of entries) {
+      try {
+        await phase(entry);
+      } catch (error) {
+        results.set(entry.row, { reason: (error as Error).message, wrong: true });
+        await end(entry);
+      }
+    }
+    entries = entries.filter(({ row }) => !results.has(row));
+  };
+
+  for (const row of rows) {
+    try {
+      const server = await row.start(options.connections);
+      const entry = { row, server, client: new BenchClient(), sample: {} };
+      running.add(entry);
+      entries.push(entry);
+    } catch (error) {
+      results.set(row, { reason: (error as Error).message, wrong: !(error instanceof Unavailable) });
+    }
+  }
+  await each((entry) => measureMemory(entry, options));
+  await each((entry) => warmUp(entry, Math.min(WARM_UP_CONNECTIONS, options.connections)));
+  await each((entry) => measureOpen(entry, options.connections));
+  await each((entry) => measureFanOut(entry, options.connections));
+  for (const entry of entries) {
+    results.set(entry.row, entry.sample as Sample);
+    await end(entry);
+  }
+  return results;
+}
+
+const running = new Set<Entry>();
+
+/** Ends every process of a round that is under way: for Ctrl-C. */
+export async function endAll(): Promise<void> {
+  await Promise.all([...running].map(end));
+}
+
+async function end(entry: Entry): Promise<void> {
+  running.delete(entry);
+  await entry.client.stop();
+  await entry.server.stop();
+}
+
+async function measureMemory(entry: Entry, { connections, afterMessages }: RoundOptions): Promise<void> {
+  const { client, server, sample } = entry;
+  const pids = pidsOf(server);
+  let opened = 0;
+  const openTo = async (count: number): Promise<void> => {
+    await open(entry, count - opened, null);
+    if (afterMessages) {
+      await client.abort();
+      await idleCpu(pids);
+      await open(entry, count, SHARED_CHANNEL);
+      await fanOut(entry);
+      await client.abort();
+      await open(entry, count, null);
+    }
+    opened = count;
+    await idleCpu(pids);
+  };
+  const slope = await measureSlope({ pids, connections, openTo });
+  const isManager = (i: number): boolean => server.processes[i].role === 'manager';
+  const sumWhere = (values: number[], keep: (i: number) => boolean): number =>
+    values.reduce((sum, value, i) => (keep(i) ? sum + value : sum), 0);
+  sample.bytesPerConnection = sumWhere(slope.bytesPerConnection, (i) => !isManager(i));
+  sample.managerBytesPerConnection = sumWhere(slope.bytesPerConnection, isManager);
+  sample.baseBytes = sumWhere(slope.baseBytes, () => true);
+  await reset(entry);
+}
+
+async function warmUp(entry: Entry, connections: number): Promise<void> {
+  await open(entry, connections, SHARED_CHANNEL);
+  await fanOut(entry);
+  await reset(entry);
+}
+
+async function measureOpen(entry: Entry, connections: number): Promise<void> {
+  entry.sample.open = await costOf(entry.server, connections, () => open(entry, connections, null));
+  await reset(entry);
+}
+
+async function measureFanOut(entry: Entry, connections: number): Promise<void> {
+  await open(entry, connections, SHARED_CHANNEL);
+  entry.sample.message = await costOf(entry.server, connections, () => fanOut(entry));
+  await reset(entry);
+}
+
+async function open({ client, server, row }: Entry, count: number, channel: string | null): Promise<void> {
+  const work = { port: server.port, protocol: row.protocol, count, channel, acceptQueueMax: ACCEPT_QUEUE_MAX };
+  await client.open(work);
+}
+
+let messages = 0;
+
+/** Sends a message that was not sent before to all connections, until the last of them has it. */
+async function fanOut({ client, server }: Entry): Promise<void> {
+  const message = `message ${++messages} `.padEnd(MESSAGE_BYTES, 'x');
+  await idleCpu(pidsOf(server)); // every request has been read
+  await client.expect(message);
+  await Promise.all([client.receive(), server.fanOut(message)]);
+}
+
+/** Ends all connections and waits until the server has seen it. */
+async function reset({ client, server }: Entry): Promise<void> {
+  await client.abort();
+  await idleCpu(pidsOf(server));
+}
+
+/** CPU time of each process for each of `count`, from idle to idle. */
+async function costOf(server: BenchServer, count: number, work: () => Promise<void>): Promise<Cost[]> {
+  const pids = pidsOf(server);
+  const before = await idleCpu(pids);
+  await work();
+  const after = await idleCpu(pids);
+  return server.processes.map(({ role }, i) => costBetween(role, before[i], after[i], count));
+}
+
+function costBetween(role: ServerProcess['role'], before: Cpu, after: Cpu, count: number): Cost {
+  const micros = 1e6 / count;
+  return { role, total: (after.total - before.total) * micros, user: (after.user - before.user) * micros };
+}
+
+function pidsOf(server: BenchServer): number[] {
+  return server.processes.map(({ pid }) => pid);
+}

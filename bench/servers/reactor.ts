@@ -1,0 +1,75 @@
+/**
+ * The bench's row of the reactor alone: what minimal-epoll.c does, in TypeScript. It holds whoever has sent anything,
+ * without looking at it. Its distance to C is the price of calling the kernel from JavaScript; MegaComet's distance to
+ * it is the price of ids, limits and HTTP.
+ *
+ * Like every server of the bench it prints its port, answers everybody who waits with what arrives on its standard
+ * input, and ends when that ends.
+ */
+
+import { openListener } from '../../src/linux/sockets.js';
+import { EpollReactor } from '../../src/reactor/epoll.js';
+import type { ReactorEvents } from '../../src/reactor/reactor.js';
+import { SendBuffers } from '../../src/reactor/send-buffers.js';
+
+const CAPACITY = 20_000;
+const TURN_WAIT_MS = 250;
+
+class HoldingServer implements ReactorEvents {
+  private readonly buffers = new SendBuffers();
+  private readonly reactor = new EpollReactor({ capacity: CAPACITY, events: this, buffers: this.buffers });
+  private readonly waiting = new Uint8Array(CAPACITY);
+  /** The standard input, a socket of the bench. */
+  private readonly control = this.reactor.adopt(0);
+
+  start(): number {
+    const { fd, port } = openListener({ host: '127.0.0.1', port: 0, backlog: 4096 });
+    this.reactor.listen(fd);
+    return port;
+  }
+
+  turn(): void {
+    this.reactor.turn(TURN_WAIT_MS);
+  }
+
+  received(connection: number, bytes: Uint8Array, start: number, end: number): void {
+    if (connection === this.control) this.fanOut(Buffer.from(bytes.subarray(start, end)).toString('latin1'));
+    else this.waiting[connection] = 1;
+  }
+
+  private fanOut(message: string): void {
+    const head = `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${message.length}\r\n`;
+    const response = Buffer.from(`${head}Connection: close\r\n\r\n${message}`, 'latin1');
+    const buffer = this.buffers.allocate(response.length);
+    this.buffers.bytes(buffer).set(response);
+    for (let connection = 0; connection < CAPACITY; connection++) {
+      if (this.waiting[connection] === 0) continue;
+      this.waiting[connection] = 0;
+      // One response fits the empty socket buffer; a negative result means that the slot is already released.
+      if (this.reactor.send(connection, buffer) >= 0) this.reactor.close(connection);
+    }
+    this.buffers.release(buffer);
+  }
+
+  closed(connection: number): void {
+    if (connection === this.control) process.exit(0);
+    this.waiting[connection] = 0;
+  }
+
+  accepted(): void {}
+  connected(): void {}
+  sent(): void {}
+  acceptingStopped(errno: number): void {
+    throw new Error(`cannot accept: errno ${errno}`);
+  }
+  acceptingResumed(): void {}
+}
+
+const server = new HoldingServer();
+console.log(server.start());
+
+function loop(): void {
+  server.turn();
+  setImmediate(loop);
+}
+loop();

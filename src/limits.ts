@@ -31,12 +31,16 @@ export const PARTIAL_HEADS_BYTES_MAX = 16 << 20;
 /** What a client may send while its request waits for an answer, before it is cut off. */
 export const EXCESS_BYTES_MAX = REQUEST_HEAD_BYTES_MAX;
 
+/** Answers on a persistent connection that its client does not read, before it is cut off. */
+export const UNREAD_ANSWERS_BYTES_MAX = 16384;
+
 export const REQUEST_HEAD_TIMEOUT_MS = 10_000;
 export const KEEP_ALIVE_IDLE_MS = 30_000;
 /** How long a refused client may go on sending before the connection is cut (RFC 9112 section 9.6). */
 export const LINGER_MS = 2_000;
-/** How long a client may take to read a message that did not fit its socket buffer. */
+/** How long a client may take to read a message that did not fit its socket buffer; it may go on while it takes some. */
 export const SEND_TIMEOUT_MS = 30_000;
+export const SEND_PROGRESS_BYTES_MIN = 4096;
 
 // A dead peer is found by TCP keep-alive: after 5 minutes of silence, 5 probes 60 s apart. The options are set on the
 // listening socket and inherited, so they cost no system call for each connection (tcp(7)).
@@ -46,6 +50,13 @@ export const TCP_KEEPALIVE_PROBES = 5;
 
 /** The wait call of a worker's turn; Node's own signals and timers run at least this often. */
 export const TURN_WAIT_MS = 250;
+
+/** How often a worker without a manager looks for one. */
+export const LINK_RETRY_MS = 200;
+/** What a worker keeps for a manager that does not read: about a million changes of 20 bytes, with room. */
+export const LINK_PENDING_BYTES_MAX = 64 << 20;
+/** How long a stopping worker may take to finish what it is sending. */
+export const STOP_MS = 1_000;
 
 export const WORKERS_MAX = 250;
 /** Descriptors of a process that are not clients: Node's own, the link, listeners, the reactor's. */

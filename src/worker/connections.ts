@@ -1,0 +1,148 @@
+/**
+ * The connection table: what a worker knows about each client connection besides what it waits on (subscriptions.ts) and
+ * its timer (timer-wheel.ts): a phase, some flags, and for the rare JSONP client the name of its function.
+ *
+ *     FREE ──accepted──► HEAD ──poll──► WAITING ──message──► SENDING ──► (closed by us)
+ *                        ▲  │                                    └──► LINGERING ──► (closed by the peer or by time)
+ *                        │  ├──HEAD, OPTIONS──► KEEP_ALIVE ──first byte──► HEAD
+ *                        │  └──refused──► LINGERING
+ *
+ * An idle client is in WAITING, has no timer, and no JavaScript object. Only a connection with a half-read request head
+ * has one: its bytes, in `partial`, which together are bounded.
+ */
+
+import { CALLBACK_BYTES_MAX, EXCESS_BYTES_MAX, PARTIAL_HEADS_BYTES_MAX } from '../limits.js';
+import { ByteCells, cellsFor } from './byte-cells.js';
+
+export const PHASE_FREE = 0;
+/** Reading a request head. */
+export const PHASE_HEAD = 1;
+/** The request was read; the answer is a message that has not come yet. */
+export const PHASE_WAITING = 2;
+/** A message is on its way and did not fit the socket buffer. */
+export const PHASE_SENDING = 3;
+/** The last answer and end of stream were sent; what the client still sends is thrown away. */
+export const PHASE_LINGERING = 4;
+/** Between two requests. */
+export const PHASE_KEEP_ALIVE = 5;
+
+/** The client waits for JSONP; `callback` has the name. */
+export const FLAG_JSONP = 1;
+/** The client sent bytes after its request: closing at once would reset the connection and could lose the answer. */
+export const FLAG_EXCESS = 2;
+
+const EXCESS_UNIT_BYTES = EXCESS_BYTES_MAX / 250;
+
+/** A request head of which the end has not come yet. */
+export interface PartialHead {
+  bytes: Uint8Array;
+  length: number;
+  /** Where the parser goes on. */
+  resume: number;
+}
+
+export class Connections {
+  /** Connection numbers are below this. */
+  readonly capacity: number;
+  readonly phase: Uint8Array;
+  readonly flags: Uint8Array;
+  /** What a client sent past its request, in units of EXCESS_UNIT_BYTES, rounded up. */
+  readonly excess: Uint8Array;
+  /** In PHASE_SENDING: the attempt that the connection takes part in (hand-outs.ts). */
+  readonly attempt: Int32Array;
+  readonly #callback: Int32Array;
+  readonly #callbacks: ByteCells;
+  readonly #partial = new Map<number, PartialHead>();
+  #partialBytes = 0;
+  /** Clients held, in whatever phase. */
+  held = 0;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.phase = new Uint8Array(capacity);
+    this.flags = new Uint8Array(capacity);
+    this.excess = new Uint8Array(capacity);
+    this.attempt = new Int32Array(capacity);
+    this.#callback = new Int32Array(capacity);
+    this.#callbacks = new ByteCells(capacity * cellsFor(CALLBACK_BYTES_MAX));
+  }
+
+  get columnBytes(): number {
+    const columns = [this.phase, this.flags, this.excess, this.attempt, this.#callback];
+    return columns.reduce((sum, column) => sum + column.byteLength, 0);
+  }
+
+  get partialHeads(): number {
+    return this.#partial.size;
+  }
+
+  open(connection: number): void {
+    this.phase[connection] = PHASE_HEAD;
+    this.held++;
+  }
+
+  /**
+   * Counts bytes that a client sent past its request.
+   *
+   * @returns false where they have become too many
+   */
+  countExcess(connection: number, bytes: number): boolean {
+    const units = this.excess[connection] + Math.ceil(bytes / EXCESS_UNIT_BYTES);
+    this.flags[connection] |= FLAG_EXCESS;
+    this.excess[connection] = Math.min(units, 255);
+    return units * EXCESS_UNIT_BYTES <= EXCESS_BYTES_MAX;
+  }
+
+  /** Forgets all about a connection. */
+  release(connection: number): void {
+    if (this.flags[connection] & FLAG_JSONP) this.#callbacks.release(this.#callback[connection]);
+    if (this.flags[connection] & FLAG_EXCESS) this.excess[connection] = 0;
+    this.flags[connection] = 0;
+    if (this.phase[connection] === PHASE_HEAD) this.dropPartial(connection);
+    this.phase[connection] = PHASE_FREE;
+    this.held--;
+  }
+
+  setCallback(connection: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#callback[connection] = this.#callbacks.store(bytes, start, end);
+    this.flags[connection] |= FLAG_JSONP;
+  }
+
+  /** Copies the JSONP function's name of a connection with FLAG_JSONP; returns its length. */
+  copyCallback(connection: number, target: Uint8Array, at: number): number {
+    return this.#callbacks.copyTo(this.#callback[connection], target, at);
+  }
+
+  partial(connection: number): PartialHead | undefined {
+    return this.#partial.get(connection);
+  }
+
+  /**
+   * Appends to the half-read head of a connection.
+   *
+   * @returns the head, or undefined where all half-read heads of this worker together would be too large
+   */
+  appendPartial(connection: number, source: Uint8Array, start: number, end: number): PartialHead | undefined {
+    const head = this.#partial.get(connection) ?? { bytes: new Uint8Array(0), length: 0, resume: 0 };
+    const length = head.length + end - start;
+    if (length > head.bytes.length) {
+      const room = Math.max(256, 2 ** Math.ceil(Math.log2(length)));
+      if (this.#partialBytes + room - head.bytes.length > PARTIAL_HEADS_BYTES_MAX) return undefined;
+      this.#partialBytes += room - head.bytes.length;
+      const bytes = new Uint8Array(room);
+      bytes.set(head.bytes.subarray(0, head.length));
+      head.bytes = bytes;
+    }
+    head.bytes.set(source.subarray(start, end), head.length);
+    head.length = length;
+    this.#partial.set(connection, head);
+    return head;
+  }
+
+  dropPartial(connection: number): void {
+    const head = this.#partial.get(connection);
+    if (head === undefined) return;
+    this.#partialBytes -= head.bytes.length;
+    this.#partial.delete(connection);
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * The worker's end of the link: dials the manager, says HELLO and what is waiting, and from then on reports every change
+ * in batches, one write a turn. While there is no manager nothing is recorded: the next HELLO is followed by the whole
+ * truth. The link is a connection of the worker's reactor like any client's, since the worker blocks in that reactor.
+ */
+
+import { join } from 'node:path';
+import { LINK_PENDING_BYTES_MAX } from '../limits.js';
+import { FrameReader, readSequence } from '../link/frame-reader.js';
+import { FrameWriter } from '../link/frame-writer.js';
+import {
+  DELIVER,
+  HELLO,
+  HELLO_END,
+  type Hello,
+  LISTENERS_SENT,
+  SEND_LISTENERS,
+  STATS,
+  STOP,
+  SUBSCRIBED,
+  UNSUBSCRIBED,
+  type WorkerStats,
+} from '../link/frames.js';
+import { encodeUnixAddress } from '../linux/socket-address.js';
+import type { Reactor } from '../reactor/reactor.js';
+import type { SendBuffers } from '../reactor/send-buffers.js';
+import type { ClientReports } from './clients.js';
+
+const SEQUENCE_BYTES = 6;
+const NO_CONNECTION = -1;
+
+/** What the link asks of its worker. */
+export interface LinkOrders {
+  hello(): Hello;
+  /** Report every channel that has somebody waiting, by `subscribed`. */
+  announce(): void;
+  deliver: (
+    sequence: number,
+    kind: number,
+    bytes: Uint8Array,
+    nameStart: number,
+    nameEnd: number,
+    dataStart: number,
+    dataEnd: number,
+  ) => void;
+  sendListeners(receiverPath: string): void;
+  stop(): void;
+}
+
+export class ManagerLink implements ClientReports {
+  readonly #reactor: Reactor;
+  readonly #buffers: SendBuffers;
+  readonly #orders: LinkOrders;
+  readonly #runDirectory: string;
+  readonly #address: Uint8Array;
+  #reader = new FrameReader();
+  readonly #writer = new FrameWriter();
+  readonly #visit = (type: number, bytes: Uint8Array, start: number, end: number): void =>
+    this.#frame(type, bytes, start, end);
+
+  /** The reactor's connection to the manager; of no meaning to anyone but the dispatcher of events. */
+  connection = NO_CONNECTION;
+  #established = false;
+
+  constructor(reactor: Reactor, buffers: SendBuffers, runDirectory: string, orders: LinkOrders) {
+    this.#reactor = reactor;
+    this.#buffers = buffers;
+    this.#orders = orders;
+    this.#runDirectory = runDirectory;
+    this.#address = encodeUnixAddress(join(runDirectory, 'manager.sock'));
+  }
+
+  /** There is a manager to report to. */
+  get established(): boolean {
+    return this.#established;
+  }
+
+  /** Nothing is waiting to be sent. */
+  get flushed(): boolean {
+    return !this.#established || (this.#writer.length === 0 && this.#reactor.pendingBytes(this.connection) === 0);
+  }
+
+  /** Tries to reach a manager, unless there is one or a try is under way. That nobody listens is no error. */
+  dial(): void {
+    if (this.connection !== NO_CONNECTION) return;
+    const connection = this.#reactor.connect(this.#address, null);
+    if (connection >= 0) this.connection = connection;
+  }
+
+  connected(): void {
+    this.#established = true;
+    this.#reader = new FrameReader();
+    this.#writer.json(HELLO, this.#orders.hello());
+    this.#orders.announce();
+    this.#writer.frame(HELLO_END);
+  }
+
+  received(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#reader.read(bytes.subarray(start, end), this.#visit)) this.#hangUp();
+  }
+
+  /** The connection is gone; the reactor has let go of it. */
+  closed(): void {
+    this.connection = NO_CONNECTION;
+    this.#established = false;
+    this.#writer.take();
+  }
+
+  subscribed(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#established) this.#writer.name(SUBSCRIBED, bytes, start, end);
+  }
+
+  unsubscribed(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#established) this.#writer.name(UNSUBSCRIBED, bytes, start, end);
+  }
+
+  delivered(sequence: number, receivers: number): void {
+    if (this.#established) this.#writer.delivered(sequence, receivers);
+  }
+
+  stats(stats: WorkerStats): void {
+    if (this.#established) this.#writer.json(STATS, stats);
+  }
+
+  /** Writes what was reported since the last call. */
+  flush(): void {
+    if (this.#writer.length === 0) return;
+    const batch = this.#writer.take();
+    const buffer = this.#buffers.allocate(batch.length);
+    this.#buffers.bytes(buffer).set(batch);
+    const result = this.#reactor.send(this.connection, buffer);
+    this.#buffers.release(buffer);
+    if (result < 0) this.closed();
+    // A manager that does not read: begin again with the whole truth, which is smaller than all that has changed.
+    else if (this.#reactor.pendingBytes(this.connection) > LINK_PENDING_BYTES_MAX) this.#hangUp();
+  }
+
+  #frame(type: number, bytes: Uint8Array, start: number, end: number): void {
+    if (type === DELIVER) {
+      const nameStart = start + SEQUENCE_BYTES + 2;
+      const nameEnd = nameStart + bytes[nameStart - 1];
+      const kind = bytes[nameStart - 2];
+      this.#orders.deliver(readSequence(bytes, start), kind, bytes, nameStart, nameEnd, nameEnd, end);
+    } else if (type === STOP) {
+      this.#orders.stop();
+    } else if (type === SEND_LISTENERS) {
+      this.#orders.sendListeners(join(this.#runDirectory, 'listeners.sock'));
+      this.#writer.frame(LISTENERS_SENT);
+    } else {
+      throw new Error(`the manager sent a frame of unknown type ${type}`);
+    }
+  }
+
+  #hangUp(): void {
+    this.#reactor.close(this.connection);
+    this.closed();
+  }
+}

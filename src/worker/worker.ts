@@ -1,0 +1,179 @@
+/**
+ * A worker: holds client connections, and hands them what the manager sends. It joins the reactor, the clients and the
+ * link, and owns the clock, the statistics and the end.
+ *
+ * It lives on without a manager: connections stay, and it dials until one is there or `orphanSeconds` are over.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../limits.js';
+import { LINK_VERSION } from '../link/frames.js';
+import { sendDescriptors } from '../linux/descriptors.js';
+import { errnoName } from '../linux/errno.js';
+import { EpollReactor } from '../reactor/epoll.js';
+import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
+import { runLoop } from '../reactor/run-loop.js';
+import { SendBuffers } from '../reactor/send-buffers.js';
+import { TimerWheel } from '../reactor/timer-wheel.js';
+import { Clients } from './clients.js';
+import type { WorkerConfig } from './config.js';
+import { Connections } from './connections.js';
+import { ManagerLink } from './manager-link.js';
+import { Subscriptions } from './subscriptions.js';
+
+const STATS_MS = 1000;
+
+export class Worker implements ReactorEvents {
+  readonly #config: WorkerConfig;
+  readonly #log: (line: string) => void;
+  readonly #reactor: Reactor;
+  readonly #connections: Connections;
+  readonly #subscriptions: Subscriptions;
+  readonly #clients: Clients;
+  readonly #link: ManagerLink;
+  #accepting = true;
+  #stopping = false;
+  /** When to end at the latest, once stopping. */
+  #stopByMs = 0;
+  #dialAtMs = 0;
+  #statsAtMs = 0;
+  #managerSeenMs: number;
+
+  /** @param log gets one line for each event that an operator should know of */
+  constructor(config: WorkerConfig, log: (line: string) => void) {
+    this.#config = config;
+    this.#log = log;
+    const nowMs = performance.now();
+    const capacity = config.maxConnections + RESERVED_DESCRIPTORS;
+    const buffers = new SendBuffers();
+    const key = randomBytes(8);
+    this.#reactor = new EpollReactor({ capacity, events: this, buffers });
+    this.#connections = new Connections(capacity);
+    this.#subscriptions = new Subscriptions(capacity, [key.readInt32LE(0), key.readInt32LE(4)]);
+    this.#link = new ManagerLink(this.#reactor, buffers, config.runDirectory, {
+      hello: () => ({
+        version: LINK_VERSION,
+        pid: process.pid,
+        worker: config.worker,
+        capacity: config.maxConnections,
+        listeners: config.listeners.map((listener) => listener.address),
+      }),
+      announce: () => this.#clients.announce(),
+      deliver: (...publication) => this.#clients.deliver(...publication),
+      sendListeners: (path) =>
+        sendDescriptors(
+          path,
+          config.listeners.map((listener) => listener.descriptor),
+        ),
+      stop: () => this.stop(),
+    });
+    this.#clients = new Clients({
+      reactor: this.#reactor,
+      buffers,
+      connections: this.#connections,
+      subscriptions: this.#subscriptions,
+      timers: new TimerWheel(capacity),
+      reports: this.#link,
+      maxConnections: config.maxConnections,
+      nowMs,
+    });
+    this.#managerSeenMs = nowMs;
+    for (const listener of config.listeners) this.#reactor.listen(listener.descriptor);
+  }
+
+  /** Serves until it is stopped or orphaned. */
+  async run(): Promise<void> {
+    this.#link.dial();
+    await runLoop(this.#reactor, {
+      turnWaitMs: TURN_WAIT_MS,
+      afterTurn: () => this.#afterTurn(),
+      stopped: () => this.#finished(),
+    });
+    this.#reactor.destroy();
+  }
+
+  /** Accepts nobody from now on, finishes the messages that are half-sent, and then ends `run`. */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#stopByMs = performance.now() + STOP_MS;
+    this.#clients.stop();
+  }
+
+  // ── Events of the reactor ──────────────────────────────────────────────────────────────────────────────────────────
+
+  accepted(connection: number): void {
+    this.#clients.accepted(connection);
+  }
+
+  connected(): void {
+    this.#link.connected();
+  }
+
+  received(connection: number, bytes: Uint8Array, start: number, end: number): void {
+    if (connection === this.#link.connection) this.#link.received(bytes, start, end);
+    else this.#clients.received(connection, bytes, start, end);
+  }
+
+  sent(connection: number): void {
+    if (connection !== this.#link.connection) this.#clients.sent(connection);
+  }
+
+  closed(connection: number): void {
+    if (connection !== this.#link.connection) this.#clients.closed(connection);
+    else this.#link.closed();
+  }
+
+  acceptingStopped(errno: number): void {
+    this.#accepting = false;
+    const why = errno === 0 ? 'all descriptors that were planned for are in use' : errnoName(errno);
+    this.#log(`stops accepting (${why}) and goes on serving ${this.#connections.held} connections`);
+  }
+
+  acceptingResumed(): void {
+    this.#accepting = true;
+    this.#log('accepts again');
+  }
+
+  // ── Between turns ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #afterTurn(): void {
+    const nowMs = performance.now();
+    this.#clients.tick(nowMs);
+    if (this.#link.established) {
+      this.#managerSeenMs = nowMs;
+      if (nowMs >= this.#statsAtMs) {
+        this.#statsAtMs = nowMs + STATS_MS;
+        this.#reportStats();
+      }
+      this.#link.flush();
+    } else if (nowMs >= this.#dialAtMs) {
+      this.#dialAtMs = nowMs + LINK_RETRY_MS;
+      this.#seekManager(nowMs);
+    }
+  }
+
+  #seekManager(nowMs: number): void {
+    if (nowMs - this.#managerSeenMs > this.#config.orphanSeconds * 1000 && !this.#stopping) {
+      this.#log(`ends: no manager for ${this.#config.orphanSeconds} s`);
+      this.stop();
+    }
+    this.#link.dial();
+  }
+
+  #reportStats(): void {
+    this.#link.stats({
+      connections: this.#connections.held,
+      waiting: this.#subscriptions.waiting,
+      channels: this.#subscriptions.channels,
+      accepting: this.#accepting && this.#connections.held < this.#config.maxConnections,
+      rssBytes: process.memoryUsage.rss(),
+      ...this.#clients.counters,
+    });
+  }
+
+  #finished(): boolean {
+    if (!this.#stopping) return false;
+    return (this.#clients.sending === 0 && this.#link.flushed) || performance.now() >= this.#stopByMs;
+  }
+}

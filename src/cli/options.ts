@@ -1,0 +1,260 @@
+/**
+ * The values of command-line options: parsing, ranges, contradictions and computed defaults.
+ *
+ * Pure: cores, descriptor limit and environment are arguments, so that every rule can be tested. Each parser takes the text
+ * of one option and throws InvalidArgumentError with what is allowed; commander puts the name of the option, or of the
+ * environment variable, before it.
+ */
+
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { InvalidArgumentError } from 'commander';
+import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
+import type { ServeOptions } from '../manager/options.js';
+import { UsageError } from './errors.js';
+
+/** Ports that one --client-ports may name: more would be a slip of the pen (`8000-80000`). */
+export const CLIENT_PORTS_MAX = 256;
+
+/** sockaddr_un.sun_path holds 108 bytes with the final zero (unix(7)); the longest name in the directory takes 17. */
+export const RUN_DIRECTORY_BYTES_MAX = 90;
+
+/** The flags of `serve` after parsing, before the computed defaults. */
+export interface ServeFlags {
+  host: string;
+  apiHost: string;
+  clientPorts: number[];
+  classicPort: number | null;
+  apiPort: number;
+  workers?: number;
+  maxConnections?: number;
+  runDir: string;
+  queueSeconds: number;
+  queueMessages: number;
+  queueBytes: number;
+  queueTotalBytes: number;
+  orphanSeconds: number;
+}
+
+/** What the computed defaults depend on. */
+export interface Machine {
+  cores: number;
+  /** Descriptors that one process may hold (the hard RLIMIT_NOFILE, which `serve` raises the soft one to). */
+  descriptorLimit: number;
+}
+
+/** A parser of whole numbers, `minimum` to `maximum`, both allowed. */
+export function integer(minimum: number, maximum: number, unit = ''): (text: string) => number {
+  const allowed = `Allowed: a whole number${unit && ` of ${unit}`} from ${minimum} to ${maximum}.`;
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : -1;
+    if (value < minimum || value > maximum) throw new InvalidArgumentError(allowed);
+    return value;
+  };
+}
+
+/** One port, 0 to 65535; 0 lets the kernel choose a free one. */
+export function parsePort(text: string): number {
+  const value = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  if (value < 0 || value > 65535) {
+    throw new InvalidArgumentError('Allowed: a port from 1 to 65535, or 0 for any free one.');
+  }
+  return value;
+}
+
+/** As {@link parsePort}; `none` (null) goes without the port. */
+export function parsePortOrNone(text: string): number | null {
+  if (text === 'none') return null;
+  const value = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  if (value < 0 || value > 65535) {
+    throw new InvalidArgumentError("Allowed: a port from 1 to 65535, 0 for any free one, or 'none'.");
+  }
+  return value;
+}
+
+/**
+ * Ports and ranges, separated by commas: `8000`, `8000-8007`, `8000,8100-8103`.
+ *
+ * @returns the ports in the order given, without duplicates among the numbered ones
+ */
+export function parsePorts(text: string): number[] {
+  const ports: number[] = [];
+  for (const part of text.split(',')) {
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part.trim());
+    const first = match ? Number(match[1]) : -1;
+    const last = match?.[2] === undefined ? first : Number(match[2]);
+    const isRange = last !== first;
+    if (first < 0 || last > 65535 || last < first || (isRange && first === 0)) {
+      throw new InvalidArgumentError(
+        'Allowed: ports from 1 to 65535 and ranges, such as 8000, 8000-8007 or 8000,8100; 0 for any free one.',
+      );
+    }
+    if (ports.length + last - first + 1 > CLIENT_PORTS_MAX) {
+      throw new InvalidArgumentError(`Allowed: at most ${CLIENT_PORTS_MAX} ports.`);
+    }
+    for (let port = first; port <= last; port++) {
+      if (port !== 0 && ports.includes(port)) throw new InvalidArgumentError(`Port ${port} is named twice.`);
+      ports.push(port);
+    }
+  }
+  return ports;
+}
+
+const SIZE_UNITS: Record<string, number> = { '': 1, B: 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/** A parser of sizes in bytes, with the units K, M, G (or KiB, MiB, GiB) of 1024, 1024² and 1024³ bytes. */
+export function size(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const match = /^(\d{1,15})\s*(?:([BKMG]?)|([KMG])iB)$/i.exec(text.trim());
+    const value = match ? Number(match[1]) * SIZE_UNITS[(match[2] ?? match[3] ?? '').toUpperCase()] : -1;
+    if (value < minimum || value > maximum) {
+      throw new InvalidArgumentError(
+        `Allowed: ${formatSize(minimum)} to ${formatSize(maximum)}, as bytes or with K, M, G, KiB, MiB or GiB.`,
+      );
+    }
+    return value;
+  };
+}
+
+/** A size as the parser would read it back: 1 MiB as `1MiB`, 1000 as `1000`. */
+export function formatSize(bytes: number): string {
+  for (const unit of ['G', 'M', 'K']) {
+    if (bytes > 0 && bytes % SIZE_UNITS[unit] === 0) return `${bytes / SIZE_UNITS[unit]}${unit}iB`;
+  }
+  return String(bytes);
+}
+
+/** An IP address, or `localhost` (127.0.0.1). Names are refused: what they resolve to may change under a server. */
+export function parseHost(text: string): string {
+  if (text === 'localhost') return '127.0.0.1';
+  if (isIP(text) === 0) {
+    throw new InvalidArgumentError('Allowed: an IP address such as 127.0.0.1, 0.0.0.0 or ::1, or localhost.');
+  }
+  return text;
+}
+
+/** The base address of an HTTP API, without a trailing slash. */
+export function parseApiUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || url.protocol !== 'http:' || url.search || url.hash) {
+    throw new InvalidArgumentError('Allowed: an address such as http://127.0.0.1:9001.');
+  }
+  return url.href.replace(/\/+$/, '');
+}
+
+/** A directory path, short enough for the Unix sockets in it. Made absolute by the caller, who knows the directory. */
+export function parseRunDirectory(text: string): string {
+  const bytes = Buffer.byteLength(text);
+  if (bytes === 0 || bytes > RUN_DIRECTORY_BYTES_MAX || text.includes('\0')) {
+    throw new InvalidArgumentError(
+      `Allowed: a path of 1 to ${RUN_DIRECTORY_BYTES_MAX} bytes (a Unix socket's address is no longer).`,
+    );
+  }
+  return text;
+}
+
+/** $XDG_RUNTIME_DIR/megacomet, or `<temporary directory>/megacomet-<uid>` where there is no such directory. */
+export function defaultRunDirectory(runtimeDirectory: string | undefined, temporary: string, uid: number): string {
+  return runtimeDirectory ? join(runtimeDirectory, 'megacomet') : join(temporary, `megacomet-${uid}`);
+}
+
+/** Connections that one worker can hold: its descriptors without those that it needs itself. */
+export function workerCapacity(machine: Machine): number {
+  return Math.max(1, machine.descriptorLimit - RESERVED_DESCRIPTORS);
+}
+
+/**
+ * Workers and connections, each computed from the other where it was not given: one worker a core, more where
+ * `maxConnections` does not fit their descriptors; and as many connections as the workers can hold.
+ *
+ * @throws UsageError where the two contradict each other, with the number that would do
+ */
+export function planWorkers(
+  machine: Machine,
+  workers: number | undefined,
+  maxConnections: number | undefined,
+): { workers: number; maxConnections: number } {
+  const capacity = workerCapacity(machine);
+  const perCore = Math.min(Math.max(1, machine.cores), WORKERS_MAX);
+  if (maxConnections === undefined) {
+    const count = workers ?? perCore;
+    return { workers: count, maxConnections: count * capacity };
+  }
+  const needed = Math.ceil(maxConnections / capacity);
+  if (needed > WORKERS_MAX) {
+    throw new UsageError(
+      `--max-connections ${maxConnections} needs ${needed} workers of ${capacity} connections each ` +
+        `(RLIMIT_NOFILE ${machine.descriptorLimit}), but at most ${WORKERS_MAX} are allowed: ` +
+        `raise the limit (ulimit -Hn) or ask for at most ${WORKERS_MAX * capacity}`,
+    );
+  }
+  if (workers !== undefined && workers < needed) {
+    throw new UsageError(
+      `--max-connections ${maxConnections} needs at least --workers ${needed}: --workers ${workers} can hold ` +
+        `${workers * capacity} (${capacity} each, RLIMIT_NOFILE ${machine.descriptorLimit})`,
+    );
+  }
+  return { workers: workers ?? Math.max(perCore, needed), maxConnections };
+}
+
+/** True where two listeners on these hosts could not share a port. Wildcards overlap with everything. */
+function hostsOverlap(one: string, other: string): boolean {
+  return one === other || isWildcard(one) || isWildcard(other);
+}
+
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
+/** True for addresses that only this machine can reach. */
+export function isLoopback(host: string): boolean {
+  return host === '::1' || /^127\./.test(host);
+}
+
+function assertNoClash(flags: ServeFlags): void {
+  const { classicPort, apiPort, clientPorts } = flags;
+  if (apiPort !== 0 && apiPort === classicPort) {
+    throw new UsageError(`--api-port and --classic-port are both ${apiPort}: they must differ`);
+  }
+  if (!hostsOverlap(flags.host, flags.apiHost)) return;
+  for (const [name, port] of [
+    ['--api-port', apiPort],
+    ['--classic-port', classicPort],
+  ] as const) {
+    if (port && clientPorts.includes(port)) {
+      throw new UsageError(`${name} ${port} is also one of --client-ports: they must differ`);
+    }
+  }
+}
+
+/**
+ * The complete options of a server.
+ *
+ * @param runDirectory absolute
+ * @throws UsageError where flags contradict each other
+ */
+export function completeServeOptions(flags: ServeFlags, runDirectory: string, machine: Machine): ServeOptions {
+  assertNoClash(flags);
+  if (flags.queueTotalBytes < flags.queueBytes) {
+    throw new UsageError(
+      `--queue-total-bytes ${formatSize(flags.queueTotalBytes)} is less than --queue-bytes ` +
+        `${formatSize(flags.queueBytes)}: it must be at least as much`,
+    );
+  }
+  return {
+    host: flags.host,
+    apiHost: flags.apiHost,
+    clientPorts: flags.clientPorts,
+    classicPort: flags.classicPort,
+    apiPort: flags.apiPort,
+    ...planWorkers(machine, flags.workers, flags.maxConnections),
+    runDirectory,
+    retention: {
+      seconds: flags.queueSeconds,
+      messages: flags.queueMessages,
+      bytes: flags.queueBytes,
+      totalBytes: flags.queueTotalBytes,
+    },
+    orphanSeconds: flags.orphanSeconds,
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * `megacomet serve`: the server in the foreground, from its start to its signal.
+ *
+ * The first SIGINT or SIGTERM ends it in order, a second one at once. `npm start` makes one Ctrl-C arrive twice: once from
+ * the terminal and once passed on by npm. Two signals within REPEAT_MS are therefore one.
+ */
+
+import { Command } from 'commander';
+import { raiseDescriptorLimit } from '../linux/sockets.js';
+import { type Manager, startManager } from '../manager/manager.js';
+import type { ServeOptions } from '../manager/options.js';
+import { isOperational, OperatorError } from './errors.js';
+import { addServeFlags, serveOptionsHere } from './flags.js';
+import { isLoopback, type ServeFlags } from './options.js';
+import { findWorkers, reachable, type ServerAddresses, signal } from './run-directory.js';
+import { addressLines } from './status.js';
+
+const REPEAT_MS = 300;
+/** An end in order may take this long; then the rest is killed, so that Ctrl-C always works within two seconds. */
+const ORDERLY_MS = 1_700;
+
+const HELP = `
+A second Ctrl-C ends it at once. It is ready when manager.json is in the run directory.
+
+Example:
+  megacomet serve --host 0.0.0.0 --client-ports 8000-8007 --max-connections 100000`;
+
+export function serveCommand(): Command {
+  const command = addServeFlags(new Command('serve').description('Serve in the foreground, until Ctrl-C.'));
+  return command.addHelpText('after', HELP).action(async (flags: ServeFlags) => {
+    raiseDescriptorLimit();
+    await serve(serveOptionsHere(flags));
+  });
+}
+
+async function serve(options: ServeOptions): Promise<void> {
+  // Whoever reads the output may go away (`serve | head`); that is no reason to drop a million clients.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+  if (!isLoopback(options.apiHost)) {
+    process.stderr.write(
+      `megacomet: WARNING: --api-host ${options.apiHost} is open to other machines and there is no authentication yet: ` +
+        'whoever reaches it can publish to every client\n',
+    );
+  }
+  const signals = new StopSignals();
+  void signals.second.then(() => endNow(options.runDirectory, 1));
+  let manager: Manager;
+  try {
+    manager = await startManager(options);
+  } catch (error) {
+    throw withOption(error, options);
+  }
+  process.stdout.write(`${greeting(manager.addresses, options, process.argv[1])}\n`);
+  await signals.first;
+  process.stdout.write('megacomet: stopping\n');
+  setTimeout(() => endNow(options.runDirectory, 0), ORDERLY_MS).unref();
+  await manager.stop();
+  process.exit(0);
+}
+
+/** Ends this process and kills what workers are left. */
+function endNow(runDirectory: string, exitCode: number): never {
+  for (const pid of findWorkers(runDirectory)) signal(pid, 'SIGKILL');
+  process.exit(exitCode);
+}
+
+/** SIGINT and SIGTERM from now on: one promise for the first, one for the next that was meant as another. */
+class StopSignals {
+  readonly first: Promise<void>;
+  readonly second: Promise<void>;
+
+  constructor() {
+    let resolveFirst: () => void;
+    let resolveSecond: () => void;
+    this.first = new Promise((resolve) => (resolveFirst = resolve));
+    this.second = new Promise((resolve) => (resolveSecond = resolve));
+    let firstMs = Number.NaN;
+    const received = () => {
+      const nowMs = performance.now();
+      if (Number.isNaN(firstMs)) {
+        firstMs = nowMs;
+        resolveFirst();
+      } else if (nowMs - firstMs > REPEAT_MS) {
+        resolveSecond();
+      }
+    };
+    process.on('SIGINT', received);
+    process.on('SIGTERM', received);
+  }
+}
+
+/** The same failure, naming the option behind the port that could not be opened. */
+function withOption(error: unknown, options: ServeOptions): unknown {
+  if (!isOperational(error)) return error;
+  const port = Number(/port (\d+)/.exec(error.message)?.[1]);
+  const option =
+    port === options.apiPort
+      ? '--api-port'
+      : port === options.classicPort
+        ? '--classic-port'
+        : options.clientPorts.includes(port)
+          ? '--client-ports'
+          : null;
+  return option === null ? error : new OperatorError(`${option} ${port}: ${error.message}`);
+}
+
+/** What a person reads when the server is ready: where it listens, and lines to paste into a second terminal. */
+export function greeting(addresses: ServerAddresses, options: ServeOptions, launcher: string): string {
+  const client = `http://${reachable(addresses.clients[0])}`;
+  const api = `http://${reachable(addresses.api)}`;
+  const body = JSON.stringify({ channel: 'alice', data: 'hello' });
+  return [
+    `MegaComet is ready (pid ${process.pid}): ${options.workers} workers hold up to ` +
+      `${options.maxConnections.toLocaleString('en')} connections.`,
+    '',
+    ...addressLines(addresses).map((line) => `  ${line}`),
+    `  run directory     ${options.runDirectory}`,
+    '',
+    'In a second terminal, hold a connection and publish to it:',
+    '',
+    `  curl ${client}/alice.js &`,
+    `  curl -H 'content-type: application/json' -d '${body}' ${api}/v1/publish`,
+    '',
+    'The same from the command line:',
+    '',
+    `  ${quoteForShell(launcher)} publish alice hello --api ${api}`,
+    '',
+  ].join('\n');
+}
+
+function quoteForShell(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,58 @@
+/** `megacomet stop`: ends the server of a run directory, and workers that were left without a manager. */
+
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import { OperatorError } from './errors.js';
+import { runDirectoryFlag } from './flags.js';
+import { eventually, findManager, findWorkers, signal } from './run-directory.js';
+
+/** What an orderly end may take: the manager itself gives its workers less. */
+const ORDERLY_MS = 4_000;
+const FORCED_MS = 2_000;
+
+const HELP = `
+Clients get what is being sent to them; then their connections end. What does not end within
+${ORDERLY_MS / 1000} s is killed. Stopping what does not run is no failure.
+
+Example:
+  megacomet stop`;
+
+export function stopCommand(): Command {
+  return new Command('stop')
+    .description('End the server that runs in a run directory.')
+    .addOption(runDirectoryFlag())
+    .addHelpText('after', HELP)
+    .action(async (flags: { runDir: string }) => {
+      process.stdout.write(`${await stop(resolve(flags.runDir))}\n`);
+    });
+}
+
+/**
+ * Ends everything that runs in the directory.
+ *
+ * @returns what was done, for the operator
+ * @throws OperatorError where a process does not end even when killed
+ */
+async function stop(runDirectory: string): Promise<string> {
+  const running = () => {
+    const manager = findManager(runDirectory);
+    return manager === null ? findWorkers(runDirectory) : [manager.pid, ...findWorkers(runDirectory)];
+  };
+  const manager = findManager(runDirectory);
+  const orphans = manager === null ? findWorkers(runDirectory) : [];
+  if (manager === null && orphans.length === 0) return `nothing runs in ${runDirectory}`;
+
+  // A living manager ends its workers itself, after telling them to finish what they are sending.
+  for (const pid of manager === null ? orphans : [manager.pid]) signal(pid, 'SIGTERM');
+  const orderly = await eventually(() => running().length === 0, ORDERLY_MS);
+
+  if (!orderly) {
+    for (const pid of running()) signal(pid, 'SIGKILL');
+    if (!(await eventually(() => running().length === 0, FORCED_MS))) {
+      throw new OperatorError(`processes ${running().join(', ')} of ${runDirectory} do not end, even when killed`);
+    }
+  }
+  const what =
+    manager !== null ? `stopped (manager ${manager.pid})` : `stopped ${orphans.length} workers that had no manager`;
+  return orderly ? what : `${what}; what did not end within ${ORDERLY_MS / 1000} s was killed`;
+}

@@ -37,6 +37,25 @@ export const EHOSTDOWN = 112;
 export const EHOSTUNREACH = 113;
 export const EINPROGRESS = 115;
 
+/** Descriptors or kernel memory have run out; ENOSPC is fs.epoll.max_user_watches, epoll_ctl(2). */
+export function isOutOfResources(errno: number): boolean {
+  return errno === EMFILE || errno === ENFILE || errno === ENOMEM || errno === ENOBUFS || errno === ENOSPC;
+}
+
+/**
+ * What can befall one connection through its peer, the network or a firewall on the way: tcp(7), accept(2), send(2).
+ * It ends that connection and nothing else. Whatever is not listed is a bug of ours.
+ */
+const connectionErrors = new Set([
+  ...[EPIPE, ECONNRESET, ECONNABORTED, ECONNREFUSED, ETIMEDOUT, ENOTCONN, EPROTO, ENOPROTOOPT, EOPNOTSUPP],
+  ...[ENETDOWN, ENETUNREACH, ENETRESET, EHOSTDOWN, EHOSTUNREACH, ENONET, EPERM, EACCES, EADDRNOTAVAIL],
+  ...[ENOMEM, ENOBUFS],
+]);
+
+export function isConnectionError(errno: number): boolean {
+  return connectionErrors.has(errno);
+}
+
 // Where a number has two names the first one is used (EAGAIN, not EWOULDBLOCK). Two that Node does not list are added.
 const names = new Map<number, string>([
   [ENONET, 'ENONET'],

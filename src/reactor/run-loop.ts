@@ -1,0 +1,41 @@
+/**
+ * Runs a reactor inside Node's event loop: the process blocks in the reactor's wait, and Node's own events (signals,
+ * timers, child processes) are served between turns.
+ *
+ * A signal ends the wait (EINTR); its handler runs when Node's loop is next entered, so after every turn without kernel
+ * events the loop yields at once. While there are events, turns follow each other for at most 20 ms.
+ */
+
+import { setImmediate as yieldToNode } from 'node:timers/promises';
+import type { Reactor } from './reactor.js';
+
+const BURST_MS = 20;
+
+export interface RunLoopOptions {
+  /** Longest wait in the kernel, which is also the longest that Node's own events wait. */
+  turnWaitMs: number;
+
+  /**
+   * Called after each turn with the number of its kernel events: the place for timers and for work put off to the end of
+   * a batch. May return a shorter wait in ms for the next turn; 0 does not wait.
+   */
+  afterTurn(events: number): number | undefined;
+
+  /** Asked before each turn. */
+  stopped(): boolean;
+}
+
+/** Resolves once `stopped()`; rejects with what an event or `afterTurn` throws. */
+export async function runLoop(reactor: Reactor, options: RunLoopOptions): Promise<void> {
+  const { turnWaitMs } = options;
+  let waitMs = turnWaitMs;
+  while (!options.stopped()) {
+    const burstEndMs = performance.now() + BURST_MS;
+    let events: number;
+    do {
+      events = reactor.turn(waitMs);
+      waitMs = Math.min(options.afterTurn(events) ?? turnWaitMs, turnWaitMs);
+    } while (events > 0 && !options.stopped() && performance.now() < burstEndMs);
+    await yieldToNode();
+  }
+}

@@ -67,3 +67,25 @@ export const QUEUE_SECONDS = 60;
 export const QUEUE_MESSAGES = 100;
 export const QUEUE_BYTES = 1 << 20;
 export const QUEUE_TOTAL_BYTES = 256 << 20;
+
+/**
+ * Memory of one idle long-poll, bytes in user space, by column; `limits.test.ts` measures each and fails when one has
+ * grown. The hash table has 1.5 to 3 entries for each connection, by the power of two above.
+ */
+export const CONNECTION_BYTES = {
+  /** src/reactor/epoll.ts: state u8, generation u16. */
+  reactor: 3,
+  /** src/reactor/timer-wheel.ts: next, previous i32, deadline u16. */
+  timer: 10,
+  /** src/worker/connections.ts: phase, flags, excess u8; attempt, callback i32. */
+  row: 11,
+  /** src/worker/subscriptions.ts: six columns of i32. */
+  subscription: 24,
+  /** src/worker/subscriptions.ts: the hash table, two entries of i32. */
+  table: 8,
+  /** src/worker/byte-cells.ts: a name of up to 11 bytes. */
+  name: 16,
+};
+
+/** What an idle client may cost in user space. The C original took 272 bytes, uWebSockets takes 377. */
+export const CONNECTION_BYTES_MAX = 72;

@@ -137,7 +137,7 @@ export class Worker implements ReactorEvents {
 
   // ── Between turns ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #afterTurn(): void {
+  #afterTurn(): undefined {
     const nowMs = performance.now();
     this.#clients.tick(nowMs);
     if (this.#link.established) {

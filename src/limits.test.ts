@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CONNECTION_BYTES, CONNECTION_BYTES_MAX } from './limits.js';
+import { EpollReactor } from './reactor/epoll.js';
+import type { ReactorEvents } from './reactor/reactor.js';
+import { SendBuffers } from './reactor/send-buffers.js';
+import { TimerWheel } from './reactor/timer-wheel.js';
+import { Connections } from './worker/connections.js';
+import { Subscriptions } from './worker/subscriptions.js';
+
+const CONNECTIONS = 2 ** 20;
+
+/** Bytes of array buffers that `make` allocates, for each connection. Memory that is only reserved counts too. */
+function arrayBytes(make: () => unknown): number {
+  globalThis.gc?.();
+  const before = process.memoryUsage().arrayBuffers;
+  const made = make();
+  const bytes = process.memoryUsage().arrayBuffers - before;
+  assert(made);
+  return bytes / CONNECTIONS;
+}
+
+test('the columns of an idle connection are what limits.ts says, and together within the budget', () => {
+  const noEvents = {} as ReactorEvents;
+  const reactor = arrayBytes(
+    () => new EpollReactor({ capacity: CONNECTIONS, events: noEvents, buffers: new SendBuffers() }),
+  );
+  // Besides the columns there are the wheel's buckets and some tables of fixed size: less than one byte for each.
+  const about = (bytes: number, planned: number, what: string) =>
+    assert(bytes >= planned && bytes < planned + 1, `${what}: ${bytes} bytes, planned ${planned}`);
+  about(reactor, CONNECTION_BYTES.reactor, 'reactor');
+  about(
+    arrayBytes(() => new TimerWheel(CONNECTIONS)),
+    CONNECTION_BYTES.timer,
+    'timer',
+  );
+  about(new Connections(CONNECTIONS).columnBytes / CONNECTIONS, CONNECTION_BYTES.row, 'row');
+
+  const subscriptions = new Subscriptions(CONNECTIONS, [1, 2]);
+  const columnBytes = subscriptions.columnBytes / CONNECTIONS;
+  about(columnBytes, CONNECTION_BYTES.subscription + CONNECTION_BYTES.table, 'subscription and table');
+  const name = Buffer.alloc(11);
+  for (let connection = 0; connection < CONNECTIONS; connection++) {
+    name.writeUInt32LE(connection);
+    subscriptions.add(connection, name, 0, name.length);
+  }
+  about(subscriptions.nameBytes / CONNECTIONS, CONNECTION_BYTES.name, 'name');
+
+  const sum = Object.values(CONNECTION_BYTES).reduce((total, bytes) => total + bytes, 0);
+  assert(sum <= CONNECTION_BYTES_MAX, `${sum} bytes`);
+});

@@ -1,0 +1,332 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, test } from 'node:test';
+import { KEEP_ALIVE_IDLE_MS, LINGER_MS, REQUEST_HEAD_TIMEOUT_MS, SEND_TIMEOUT_MS } from '../limits.js';
+import { KIND_JSON, KIND_RAW, KIND_TEXT } from '../link/frames.js';
+import { type Reactor, SEND_DONE, SEND_PENDING } from '../reactor/reactor.js';
+import { SendBuffers } from '../reactor/send-buffers.js';
+import { TimerWheel } from '../reactor/timer-wheel.js';
+import { Clients } from './clients.js';
+import { Connections } from './connections.js';
+import { Subscriptions } from './subscriptions.js';
+
+const CAPACITY = 16;
+
+/** A reactor of which the test decides what sends result in; it records what it is told, and moves nothing. */
+class ScriptedReactor implements Reactor {
+  readonly name = 'scripted';
+  readonly capacity = CAPACITY;
+  open = 0;
+  readonly told: string[] = [];
+  sendResult = SEND_DONE;
+  pending = 0;
+
+  readonly buffers: SendBuffers;
+
+  constructor(buffers: SendBuffers) {
+    this.buffers = buffers;
+  }
+
+  listen = (): number => 0;
+  connect = (): number => -1;
+  adopt = (): number => -1;
+  turn = (): number => 0;
+  destroy(): void {}
+  pauseAccepting(): void {
+    this.told.push('pause');
+  }
+  resumeAccepting(): void {
+    this.told.push('resume');
+  }
+  send(connection: number, buffer: number): number {
+    this.told.push(`send ${connection} ${Buffer.from(this.buffers.bytes(buffer)).toString()}`);
+    return this.sendResult;
+  }
+  pendingBytes = (): number => this.pending;
+  shutdown(connection: number): void {
+    this.told.push(`shutdown ${connection}`);
+  }
+  close(connection: number): void {
+    this.told.push(`close ${connection}`);
+  }
+  abort(connection: number): void {
+    this.told.push(`abort ${connection}`);
+  }
+  /** What was told since the last call; responses are cut to their status and body. */
+  take(): string[] {
+    return this.told.splice(0).map((line) => line.replace(/HTTP\/1\.1 (\d+)[^]*?\r\n\r\n/g, '$1 '));
+  }
+}
+
+describe('clients', () => {
+  let buffers: SendBuffers;
+  let reactor: ScriptedReactor;
+  let connections: Connections;
+  let clients: Clients;
+  let reported: string[];
+  let sequence: number;
+
+  beforeEach(() => {
+    buffers = new SendBuffers();
+    reactor = new ScriptedReactor(buffers);
+    connections = new Connections(CAPACITY);
+    reported = [];
+    sequence = 0;
+    const text = (bytes: Uint8Array, start: number, end: number) => Buffer.from(bytes.slice(start, end)).toString();
+    clients = new Clients({
+      reactor,
+      buffers,
+      connections,
+      subscriptions: new Subscriptions(CAPACITY, [1, 2]),
+      timers: new TimerWheel(CAPACITY),
+      maxConnections: 4,
+      nowMs: 0,
+      reports: {
+        subscribed: (...name) => reported.push(`+${text(...name)}`),
+        unsubscribed: (...name) => reported.push(`-${text(...name)}`),
+        delivered: (sequence, receivers) => reported.push(`${sequence}:${receivers}`),
+      },
+    });
+  });
+
+  const receive = (connection: number, request: string) => {
+    const bytes = Buffer.from(`xx${request}yy`);
+    clients.received(connection, bytes, 2, bytes.length - 2);
+  };
+  const poll = (connection: number, path: string) => {
+    clients.accepted(connection);
+    receive(connection, `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`);
+  };
+  const deliver = (channel: string, data: string, kind = KIND_TEXT) => {
+    const bytes = Buffer.from(channel + data);
+    const nameEnd = Buffer.byteLength(channel);
+    clients.deliver(++sequence, kind, bytes, 0, nameEnd, nameEnd, bytes.length);
+  };
+  const reports = () => reported.splice(0).join(' ');
+
+  test('a poll is reported, held without a timer, answered by a message, and closed', () => {
+    poll(3, '/alice.js?anything');
+    assert.equal(reports(), '+alice');
+    clients.tick(10 * REQUEST_HEAD_TIMEOUT_MS);
+    assert.deepEqual(reactor.take(), []);
+    deliver('alice', 'hello');
+    assert.deepEqual(reactor.take(), ['send 3 200 hello', 'close 3']);
+    assert.equal(reports(), '-alice 1:1');
+    assert.deepEqual([connections.held, clients.counters.messagesSent, buffers.liveBytes], [0, 1, 0]);
+  });
+
+  test('all who wait on one id get the message, and the others do not', () => {
+    poll(1, '/a.js');
+    poll(2, '/b.js');
+    poll(3, '/a.js');
+    assert.equal(reports(), '+a +b');
+    deliver('a', 'm');
+    assert.deepEqual(reactor.take().sort(), ['close 1', 'close 3', 'send 1 200 m', 'send 3 200 m']);
+    assert.equal(reports(), '-a 1:2');
+    assert.equal(connections.held, 1);
+  });
+
+  test('a message for nobody has no receivers', () => {
+    poll(1, '/a.js');
+    deliver('b', 'm');
+    assert.equal(reports(), '+a 1:0');
+    assert.deepEqual(reactor.take(), []);
+  });
+
+  test('a connection that breaks at the send is no receiver', () => {
+    poll(1, '/a.js');
+    reports();
+    reactor.sendResult = -104;
+    deliver('a', 'm');
+    assert.equal(reports(), '-a 1:0');
+    assert.equal(connections.held, 0);
+  });
+
+  test('a half-written message has its verdict when it is whole, and none when the connection dies before', () => {
+    reactor.sendResult = SEND_PENDING;
+    poll(1, '/a.js');
+    poll(2, '/b.js');
+    reports();
+    deliver('a', 'm');
+    deliver('b', 'm');
+    assert.equal(reports(), '-a -b');
+    assert.equal(clients.sending, 2);
+    clients.sent(1);
+    clients.closed(2);
+    assert.equal(reports(), '1:1 2:0');
+    assert.deepEqual([connections.held, clients.sending], [0, 0]);
+  });
+
+  test('a slow reader may go on while it takes bytes, and is cut off when it does not', () => {
+    reactor.sendResult = SEND_PENDING;
+    poll(1, '/a.js');
+    deliver('a', 'm');
+    reactor.take();
+    reactor.pending = 1_000_000;
+    clients.tick(SEND_TIMEOUT_MS + 500);
+    reactor.pending = 900_000;
+    clients.tick(2 * SEND_TIMEOUT_MS + 1000);
+    assert.deepEqual(reactor.take(), []);
+    reactor.pending = 899_999;
+    clients.tick(3 * SEND_TIMEOUT_MS + 1500);
+    assert.deepEqual(reactor.take(), ['abort 1']);
+    assert.equal(reports(), '+a -a 1:0');
+    assert.equal(connections.held, 0);
+  });
+
+  test('JSONP gets JSON for JSON, a string for text, and for classic bytes what they are', () => {
+    const body = (data: string, kind: number) => {
+      poll(1, '/a.js?x=1&callback=my.fn%5B0%5D');
+      deliver('a', data, kind);
+      return reactor.take()[0];
+    };
+    assert.equal(body('{"n":1}', KIND_JSON), 'send 1 200 my.fn[0]({"n":1});');
+    assert.equal(body('{"n":1}', KIND_TEXT), 'send 1 200 my.fn[0]("{\\"n\\":1}");');
+    assert.equal(body('{"n":1}', KIND_RAW), 'send 1 200 my.fn[0]({"n":1});');
+    assert.equal(body('{"n":', KIND_RAW), 'send 1 200 my.fn[0]("{\\"n\\":");');
+    assert.equal(body('12', KIND_RAW), 'send 1 200 my.fn[0]("12");');
+  });
+
+  test('plain and JSONP clients of one id each get their form', () => {
+    poll(1, '/a.js');
+    poll(2, '/a.js?callback=f');
+    poll(3, '/a.js?callback=g');
+    deliver('a', 'm');
+    const sends = reactor.take().filter((line) => line.startsWith('send'));
+    assert.deepEqual(sends.sort(), ['send 1 200 m', 'send 2 200 f("m");', 'send 3 200 g("m");']);
+    assert.equal(buffers.liveBytes, 0);
+  });
+
+  for (const [path, status] of [
+    ['/', 404],
+    ['/.js', 404],
+    ['/a', 404],
+    ['/a.jsx', 404],
+    ['/a.b.js', 404],
+    ['/a%2Eb.js', 404],
+    [`/${'i'.repeat(129)}.js`, 414],
+    ['/%zz.js', 400],
+    ['/%00.js', 400],
+    ['/%ff.js', 400],
+    ['/a.js?callback=', 400],
+    ['/a.js?callback=alert(1)', 400],
+    [`/a.js?callback=${'c'.repeat(121)}`, 400],
+  ] as const) {
+    test(`${path.slice(0, 30)} is refused with ${status}, and the connection lingers and ends`, () => {
+      poll(1, path);
+      const [send, shutdown] = reactor.take();
+      assert.match(send, new RegExp(`^send 1 ${status} `));
+      assert.equal(shutdown, 'shutdown 1');
+      receive(1, 'what was still on its way');
+      clients.tick(LINGER_MS + 500);
+      assert.deepEqual(reactor.take(), ['close 1']);
+      assert.equal(connections.held, 0);
+      assert.deepEqual(clients.counters.rejected, { [status]: 1 });
+    });
+  }
+
+  test('an id of 128 bytes, percent-encoded or with a slash, is one', () => {
+    poll(1, `/${'%c3%a9'.repeat(64)}.js`);
+    poll(2, '/news/local.js');
+    assert.equal(reports(), `+${'é'.repeat(64)} +news/local`);
+  });
+
+  test('a request that trickles in is put together, also a second one on the same connection', () => {
+    const request = 'OPTIONS /a.js HTTP/1.1\r\nHost: h\r\n\r\nGET /a.js HTTP/1.1\r\nHost: h\r\n\r\n';
+    for (let split = 1; split < request.length; split++) {
+      clients.accepted(1);
+      receive(1, request.slice(0, split));
+      receive(1, request.slice(split));
+      assert.equal(reports(), '+a', `split at ${split}`);
+      assert.deepEqual(
+        reactor.take().map((line) => line.trim()),
+        ['send 1 204'],
+      );
+      assert.equal(connections.partialHeads, 0);
+      clients.closed(1);
+      assert.equal(reports(), '-a');
+    }
+  });
+
+  test('HEAD is answered at once and takes no message', () => {
+    clients.accepted(1);
+    receive(1, 'HEAD /a.js HTTP/1.1\r\nHost: h\r\n\r\n');
+    assert.deepEqual(reactor.take(), ['send 1 200 ']);
+    assert.equal(reports(), '');
+    assert.equal(connections.held, 1);
+    clients.tick(KEEP_ALIVE_IDLE_MS + 500);
+    assert.deepEqual(reactor.take(), ['close 1']);
+  });
+
+  test('another method gets 405, a body 400', () => {
+    clients.accepted(1);
+    receive(1, 'DELETE /a.js HTTP/1.1\r\nHost: h\r\n\r\n');
+    assert.match(reactor.take()[0], /^send 1 405 /);
+    clients.accepted(2);
+    receive(2, 'GET /a.js HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc');
+    assert.match(reactor.take()[0], /^send 2 400 /);
+  });
+
+  test('half a request gets 408 after the timeout, none at all just ends', () => {
+    clients.accepted(1);
+    clients.accepted(2);
+    receive(1, 'GET /a');
+    clients.tick(REQUEST_HEAD_TIMEOUT_MS - 500);
+    assert.deepEqual(reactor.take(), []);
+    clients.tick(REQUEST_HEAD_TIMEOUT_MS + 500);
+    const told = reactor.take();
+    assert(told.some((line) => line.startsWith('send 1 408 ')));
+    assert(told.includes('close 2'));
+  });
+
+  test('one byte now and then does not put off the timeout', () => {
+    clients.accepted(1);
+    for (let ms = 0; ms < REQUEST_HEAD_TIMEOUT_MS + 1000; ms += 1000) {
+      clients.tick(ms);
+      if (connections.held > 0 && reactor.told.length === 0) receive(1, 'G');
+    }
+    assert.match(reactor.take()[0], /^send 1 408 /);
+  });
+
+  test('bytes after the request let the connection linger after its message, so that no reset overtakes it', () => {
+    poll(1, '/a.js');
+    receive(1, 'GET /b.js HTTP/1.1\r\nHost: h\r\n\r\n');
+    deliver('a', 'm');
+    assert.deepEqual(reactor.take(), ['send 1 200 m', 'shutdown 1']);
+    clients.closed(1);
+    assert.equal(connections.held, 0);
+    poll(1, '/a.js');
+    deliver('a', 'm');
+    assert.deepEqual(reactor.take(), ['send 1 200 m', 'close 1'], 'the next user of the slot has sent nothing more');
+  });
+
+  test('a client that goes on sending while it waits is cut off', () => {
+    poll(1, '/a.js');
+    for (let i = 0; i < 8 && connections.held > 0; i++) receive(1, 'x'.repeat(4000));
+    assert.deepEqual(reactor.take(), ['abort 1']);
+    assert.equal(reports(), '+a -a');
+    assert.equal(connections.held, 0);
+  });
+
+  test('accepting pauses at the maximum and goes on when one has left', () => {
+    for (let c = 0; c < 4; c++) poll(c, `/${c}.js`);
+    assert.deepEqual(reactor.take(), ['pause']);
+    clients.closed(2);
+    assert.deepEqual(reactor.take(), ['resume']);
+  });
+
+  test('stopping ends all but those in the middle of a message', () => {
+    poll(1, '/a.js');
+    poll(2, '/b.js');
+    clients.accepted(3);
+    reactor.sendResult = SEND_PENDING;
+    deliver('a', 'm');
+    reactor.take();
+    reports();
+    clients.stop();
+    assert.deepEqual(reactor.take(), ['pause', 'close 2', 'close 3']);
+    assert.equal(reports(), '-b');
+    clients.sent(1);
+    assert.deepEqual(reactor.take(), ['close 1']);
+    assert.equal(reports(), '1:1');
+  });
+});

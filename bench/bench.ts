@@ -15,11 +15,13 @@ import { REFERENCE, ROWS, type Row } from './rows.js';
 /** What server and client need beside their connections, and the room that MegaComet is given. */
 const SPARE_DESCRIPTORS = 2_000;
 
+const DEFAULT_ROWS = 'megacomet,c,http,ws';
+
 const USAGE = `Usage: npm run bench -- [options]
 
   --connections N    for each server (default 15000; as many as the descriptor limit allows)
   --rounds N         fresh processes each; medians are printed (default 3)
-  --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default all)
+  --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default ${DEFAULT_ROWS})
   --after-messages   memory with clients that have each received a message and come back
   --json             every sample, for programs
   --help`;
@@ -41,7 +43,7 @@ function readOptions(): BenchOptions | null {
     options: {
       connections: { type: 'string', default: String(Math.min(15_000, connectionsMax())) },
       rounds: { type: 'string', default: '3' },
-      rows: { type: 'string', default: ROWS.map((row) => row.key).join(',') },
+      rows: { type: 'string', default: DEFAULT_ROWS },
       'after-messages': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -101,6 +103,9 @@ async function run({ connections, rounds, rows, afterMessages, json }: BenchOpti
     console.log(`\n${connections} connections, median of ${rounds} rounds, ${memory}`);
     console.log(`Node ${machine.node}, Linux ${machine.linux}, ${machine.processors} processors\n`);
     console.log(formatTable(outcomes));
+    console.log(
+      '\nA message ends a long-poll and its connection (send and close); for ws it is a frame on one that stays.',
+    );
   }
   return [...failures.values()].every((failure) => !failure.wrong);
 }

@@ -9,8 +9,8 @@
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { encodeSocketAddress } from '../src/linux/socket-address.js';
 import { errnoName } from '../src/linux/errno.js';
+import { encodeSocketAddress } from '../src/linux/socket-address.js';
 import { raiseDescriptorLimit } from '../src/linux/sockets.js';
 import { EpollReactor } from '../src/reactor/epoll.js';
 import type { ReactorEvents } from '../src/reactor/reactor.js';

@@ -13,7 +13,7 @@
 import { BenchClient } from './client-control.js';
 import { type Cpu, idleCpu, measureSlope } from './measure.js';
 import type { Cost, Sample } from './report.js';
-import { type BenchServer, type Row, SHARED_CHANNEL, type ServerProcess, Unavailable } from './rows.js';
+import { type BenchServer, type Row, type ServerProcess, SHARED_CHANNEL, stopAllServers, Unavailable } from './rows.js';
 
 export interface RoundOptions {
   connections: number;
@@ -60,9 +60,9 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
   for (const row of rows) {
     try {
       const server = await row.start(options.connections);
-      const entry = { row, server, client: new BenchClient(), sample: {} };
-      running.add(entry);
-      entries.push(entry);
+      const client = new BenchClient();
+      clients.add(client);
+      entries.push({ row, server, client, sample: {} });
     } catch (error) {
       results.set(row, { reason: (error as Error).message, wrong: !(error instanceof Unavailable) });
     }
@@ -78,17 +78,18 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
   return results;
 }
 
-const running = new Set<Entry>();
+const clients = new Set<BenchClient>();
 
 /** Ends every process of a round that is under way: for Ctrl-C. */
 export async function endAll(): Promise<void> {
-  await Promise.all([...running].map(end));
+  await Promise.all([...clients].map((client) => client.stop()));
+  await stopAllServers();
 }
 
-async function end(entry: Entry): Promise<void> {
-  running.delete(entry);
-  await entry.client.stop();
-  await entry.server.stop();
+async function end({ client, server }: Entry): Promise<void> {
+  clients.delete(client);
+  await client.stop();
+  await server.stop();
 }
 
 async function measureMemory(entry: Entry, { connections, afterMessages }: RoundOptions): Promise<void> {

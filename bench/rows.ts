@@ -3,8 +3,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -57,6 +56,31 @@ export const ROWS: Row[] = [
   { key: 'ws', title: 'ws', protocol: 'websocket', start: () => startNode('ws.js') },
 ];
 
+/** What ends each server that was spawned and is not ended yet, even one that is still starting. */
+const stops = new Set<() => Promise<void>>();
+
+/** Ends every server: for Ctrl-C. */
+export async function stopAllServers(): Promise<void> {
+  await Promise.all([...stops].map((stop) => stop()));
+}
+
+/** Spawns a server. The returned function ends it; `afterwards` cleans up behind it. */
+function spawnServer(
+  program: string,
+  argumentList: string[],
+  afterwards: () => Promise<void> = async () => {},
+): { child: ChildProcess; stop: () => Promise<void> } {
+  const child = spawn(program, argumentList, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const stop = async (): Promise<void> => {
+    stops.delete(stop);
+    await endProcess(child);
+    await afterwards();
+  };
+  stops.add(stop);
+  child.stdin.on('error', () => {}); // the callback of the write reports it
+  return { child, stop };
+}
+
 async function startMinimalEpoll(): Promise<BenchServer> {
   // Two levels up of dist/bench/: the repository, where the C source lies.
   const source = fileURLToPath(new URL('../../bench/minimal-epoll.c', import.meta.url));
@@ -64,7 +88,7 @@ async function startMinimalEpoll(): Promise<BenchServer> {
   const program = join(directory, 'minimal-epoll');
   try {
     await promisify(execFile)('cc', ['-O2', '-o', program, source]);
-    return await startSimple(spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] }));
+    return await startSimple(program, []);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw missing ? new Unavailable('no C compiler: cc was not found') : error;
@@ -74,27 +98,30 @@ async function startMinimalEpoll(): Promise<BenchServer> {
 }
 
 function startNode(file: string): Promise<BenchServer> {
-  const program = fileURLToPath(new URL(`servers/${file}`, import.meta.url));
-  return startSimple(spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'inherit'] }));
+  return startSimple(process.execPath, [fileURLToPath(new URL(`servers/${file}`, import.meta.url))]);
 }
 
 /** A server that prints its port, fans out what it reads on its standard input, and ends with that. */
-async function startSimple(child: ChildProcess): Promise<BenchServer> {
-  await once(child, 'spawn');
-  const line = await Promise.race([once(createInterface(child.stdout!), 'line'), once(child, 'exit'), timeout()]);
-  const port = Number(line[0]);
-  if (child.exitCode !== null || !(port > 0)) {
-    await endProcess(child);
-    throw new Error('the server did not print its port');
+async function startSimple(program: string, argumentList: string[]): Promise<BenchServer> {
+  const { child, stop } = spawnServer(program, argumentList);
+  try {
+    await once(child, 'spawn');
+    const line = once(createInterface(child.stdout!), 'line');
+    const port = Number((await Promise.race([line, once(child, 'exit'), timeout()]))[0]);
+    if (child.exitCode !== null || !(port > 0)) throw new Error('the server did not print its port');
+    return {
+      port,
+      processes: [{ role: 'server', pid: child.pid! }],
+      fanOut: (message) =>
+        new Promise((resolve, reject) => {
+          child.stdin!.write(message, (error) => (error ? reject(error) : resolve()));
+        }),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
   }
-  return {
-    port,
-    processes: [{ role: 'server', pid: child.pid! }],
-    fanOut: async (message) => {
-      child.stdin!.write(message);
-    },
-    stop: () => endProcess(child),
-  };
 }
 
 /** What the bench needs of `GET /v1/status`. */
@@ -107,7 +134,8 @@ async function startMegaComet(connections: number): Promise<BenchServer> {
   const runDirectory = await mkdtemp(join(tmpdir(), 'megacomet-bench-'));
   const [port, apiPort, classicPort] = await freePorts(3);
   const api = `http://127.0.0.1:${apiPort}`;
-  const program = fileURLToPath(new URL('../../bin/megacomet', import.meta.url));
+  // What bin/megacomet starts, from the same build as this bench.
+  const program = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
   const options = {
     'client-ports': port,
     'api-port': apiPort,
@@ -118,11 +146,9 @@ async function startMegaComet(connections: number): Promise<BenchServer> {
     'orphan-seconds': 5,
   };
   const argumentList = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const child = spawn(program, ['serve', ...argumentList], { stdio: ['ignore', 'ignore', 'inherit'] });
-  const stop = async (): Promise<void> => {
-    await endProcess(child);
-    await rm(runDirectory, { recursive: true, force: true });
-  };
+  const removeRunDirectory = (): Promise<void> => rm(runDirectory, { recursive: true, force: true });
+  const { child, stop } = spawnServer(process.execPath, [program, 'serve', ...argumentList], removeRunDirectory);
+  child.stdout!.resume();
   try {
     await once(child, 'spawn');
     const status = await statusOf(api, child);

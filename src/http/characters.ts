@@ -56,8 +56,9 @@ export function ascii(text: string): Uint8Array {
 }
 
 /**
- * Whether bytes[start..end) is the word, ignoring case. The word is lower case letters, digits and `-`. Setting bit 5
- * folds the case of letters; what else it would turn into such a byte are controls, which no line of a head may hold.
+ * Whether bytes[start..end) is the word, ignoring case. The word is made of characters in which bit 5 is set: lower case
+ * letters, digits and `-:/`. Setting that bit folds the case of letters; what else it would turn into one of these are
+ * controls, which no line of a head may hold.
  */
 export function equalsFolded(bytes: Uint8Array, start: number, end: number, word: Uint8Array): boolean {
   const length = word.length;

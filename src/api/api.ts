@@ -1,0 +1,203 @@
+/**
+ * The HTTP API for applications: POST /v1/publish, GET /v1/status.
+ *
+ * Every answer is JSON, errors are `{"error": {"code", "message", "field"?}}`. A batch is all or nothing: one that has an
+ * invalid publication publishes none.
+ *
+ * The API has no authentication yet and listens on loopback, so it must not be reachable by way of a browser on the
+ * same machine: only application/json is read, which a page of another origin cannot send without a preflight that
+ * is never answered; and while it is bound to loopback, a request must name an IP address or localhost as its Host,
+ * which a page whose name was made to point here (DNS rebinding) cannot.
+ */
+
+import { isIP } from 'node:net';
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
+import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
+import { CHANNEL_NAME_RULE, isChannelName } from '../manager/channel-name.js';
+import type { Routes } from '../manager/routes.js';
+
+/** Time for a whole request to arrive, headers and body. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const HEADERS_TIMEOUT_MS = 10_000;
+/** Time without any traffic on a connection. */
+const CONNECTION_TIMEOUT_MS = 60_000;
+const KEEP_ALIVE_MS = 30_000;
+const CONNECTIONS_MAX = 1024;
+
+export interface ApiOptions {
+  routes: Pick<Routes, 'publish'>;
+  /** What GET /v1/status answers. */
+  status: () => object;
+  /** Where it will listen: decides whether Host is checked. */
+  host: string;
+}
+
+export interface Api {
+  /** Resolves with the port that was bound. @throws Error of listen, for instance EADDRINUSE */
+  listen(host: string, port: number): Promise<number>;
+  /** Ends all connections. */
+  close(): Promise<void>;
+}
+
+interface PublishBody {
+  channel: string;
+  data: unknown;
+}
+
+/** An error that the client is told. */
+class ApiError extends Error {
+  readonly statusCode: number;
+  readonly code: string;
+  readonly field: string | undefined;
+
+  constructor(statusCode: number, code: string, message: string, field?: string) {
+    super(message);
+    this.statusCode = statusCode;
+    this.code = code;
+    this.field = field;
+  }
+}
+
+const publicationSchema = {
+  type: 'object',
+  required: ['channel', 'data'],
+  additionalProperties: false,
+  properties: { channel: { type: 'string', format: 'channel' }, data: {} },
+};
+
+const publishSchema = {
+  body: {
+    if: { type: 'array' },
+    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+    then: { type: 'array', minItems: 1, maxItems: BATCH_PUBLICATIONS_MAX, items: publicationSchema },
+    else: publicationSchema,
+  },
+};
+
+/** Paths and what they take, for 405. */
+const METHODS: Record<string, string> = { '/v1/publish': 'POST', '/v1/status': 'GET, HEAD' };
+
+export function createApi({ routes, status, host }: ApiOptions): Api {
+  const app = Fastify({
+    bodyLimit: API_BODY_BYTES_MAX,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    forceCloseConnections: true,
+    // Data is passed on as JSON text and never merged into an object, so a key __proto__ in it does no harm.
+    onProtoPoisoning: 'ignore',
+    onConstructorPoisoning: 'ignore',
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, formats: { channel: isChannelName } } },
+  });
+  app.server.maxConnections = CONNECTIONS_MAX;
+  app.removeContentTypeParser('text/plain');
+  if (isLoopback(host)) app.addHook('onRequest', async (request) => checkHost(request.headers.host));
+  addErrorAnswers(app);
+
+  app.post<{ Body: PublishBody | PublishBody[] }>('/v1/publish', { schema: publishSchema }, async ({ body }) => {
+    if (!Array.isArray(body)) return publish(routes, encode(body, ''));
+    const encoded = body.map((publication, i) => encode(publication, `[${i}].`));
+    return Promise.all(encoded.map((publication) => publish(routes, publication)));
+  });
+  app.get('/v1/status', async () => status());
+
+  return {
+    listen: async (address, port) => {
+      await app.listen({ host: address, port });
+      return (app.server.address() as { port: number }).port;
+    },
+    close: () => app.close(),
+  };
+}
+
+interface Encoded {
+  channel: string;
+  kind: number;
+  data: Buffer;
+}
+
+/** A string is delivered as its text, anything else as its JSON. */
+function encode({ channel, data }: PublishBody, prefix: string): Encoded {
+  const text = typeof data === 'string';
+  const encoded = Buffer.from(text ? data : JSON.stringify(data));
+  if (encoded.length > MESSAGE_BYTES_MAX) {
+    const message = `data must have at most ${MESSAGE_BYTES_MAX} bytes, it has ${encoded.length}`;
+    throw new ApiError(413, 'too_large', message, `${prefix}data`);
+  }
+  return { channel, kind: text ? KIND_TEXT : KIND_JSON, data: encoded };
+}
+
+async function publish(routes: ApiOptions['routes'], { channel, kind, data }: Encoded): Promise<object> {
+  const { cursor, status, receivers } = await routes.publish(channel, kind, data);
+  return { cursor, status, receivers };
+}
+
+function addErrorAnswers(app: FastifyInstance): void {
+  app.setNotFoundHandler(async (request, reply) => {
+    const path = request.url.split('?', 1)[0]!;
+    const allowed = METHODS[path];
+    if (allowed === undefined) throw new ApiError(404, 'not_found', `there is no ${path}`);
+    reply.header('allow', allowed);
+    throw new ApiError(405, 'method_not_allowed', `${path} takes ${allowed}, not ${request.method}`);
+  });
+
+  app.setErrorHandler<FastifyError>(async (error, request, reply) => {
+    const answer = toApiError(error);
+    if (answer.statusCode >= 500) process.stderr.write(`${request.method} ${request.url}: ${error.stack}\n`);
+    // What is left of a body that was refused unread would be taken for the next request.
+    if (answer.statusCode === 413) reply.header('connection', 'close');
+    reply.status(answer.statusCode);
+    const { code, message, field } = answer;
+    return { error: { code, message, ...(field !== undefined && { field }) } };
+  });
+}
+
+function toApiError(error: FastifyError): ApiError {
+  if (error instanceof ApiError) return error;
+  const problem = error.validation?.[0];
+  if (problem !== undefined) {
+    const at = fieldName(problem.instancePath);
+    const { missingProperty, additionalProperty } = problem.params as Record<string, string | undefined>;
+    const inner = missingProperty ?? additionalProperty;
+    const field = inner === undefined ? at : at === '' ? inner : `${at}.${inner}`;
+    const subject = field === '' ? 'the body' : field;
+    let message = `${subject} ${problem.message}`;
+    if (missingProperty !== undefined) message = `${subject} is missing`;
+    else if (additionalProperty !== undefined) message = `${subject} is not known`;
+    else if (problem.keyword === 'format') message = `${subject} must be ${CHANNEL_NAME_RULE}`;
+    return new ApiError(400, 'invalid', message, field === '' ? undefined : field);
+  }
+  switch (error.code) {
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new ApiError(415, 'unsupported_media_type', 'the content type must be application/json');
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new ApiError(413, 'too_large', `a request must have at most ${API_BODY_BYTES_MAX} bytes`);
+  }
+  const statusCode = error.statusCode ?? 500;
+  if (statusCode >= 500) return new ApiError(500, 'internal', 'the manager failed; its log says why');
+  return new ApiError(
+    statusCode,
+    'invalid',
+    error instanceof SyntaxError ? `no JSON: ${error.message}` : error.message,
+  );
+}
+
+/** `/3/channel` of a JSON pointer is `[3].channel`. */
+function fieldName(pointer: string): string {
+  return pointer
+    .replace(/\/(\d+)/g, '[$1]')
+    .replace(/^\//, '')
+    .replace(/\//g, '.');
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+}
+
+function checkHost(header: string | undefined): void {
+  const host = (header ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  if (host === 'localhost' || isIP(host) !== 0) return;
+  throw new ApiError(403, 'host_refused', 'the Host of a request must be an IP address or localhost');
+}

@@ -1,0 +1,81 @@
+/**
+ * The classic application port: TCP connections of application servers that speak classic-frames.ts.
+ *
+ * The protocol has no answers, so the only way to slow an application down is not to read: while very many publications
+ * are in flight, its connection is paused, for a second at most (a stuck client must not stop every application). Memory
+ * is bounded by the log's retention, by `CONNECTIONS_MAX` half-read messages, and by one chunk for each connection.
+ */
+
+import { createServer, type Server, type Socket } from 'node:net';
+import { KIND_RAW } from '../link/frames.js';
+import { CLASSIC_OK, CLASSIC_REASONS, ClassicFrames } from './classic-frames.js';
+import type { Logger } from './logger.js';
+import type { Routes } from './routes.js';
+
+/** Connections of applications, with a half-read message of 1 MiB each at worst. */
+const CONNECTIONS_MAX = 256;
+/** Publications in flight above which connections are paused. */
+export const IN_FLIGHT_MAX = 10_000;
+const PAUSE_LOOK_MS = 5;
+const PAUSE_MS = 1000;
+
+export class ClassicPort {
+  readonly #routes: Routes;
+  readonly #logger: Logger;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(routes: Routes, logger: Logger) {
+    this.#routes = routes;
+    this.#logger = logger;
+    this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
+    this.#server.maxConnections = CONNECTIONS_MAX;
+  }
+
+  /** Resolves with the port that was bound. @throws Error of listen, for instance EADDRINUSE */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port }, () => {
+        this.#server.off('error', reject);
+        resolve((this.#server.address() as { port: number }).port);
+      });
+    });
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    const frames = new ClassicFrames();
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    // Resets and the like: 'close' follows, and a half-read message of a vanished application is none.
+    socket.on('error', () => {});
+    socket.on('data', (chunk) => {
+      const result = frames.read(chunk, (clientId, message) => {
+        this.#routes.accept(clientId.toString(), KIND_RAW, Buffer.from(message));
+      });
+      if (result !== CLASSIC_OK) {
+        const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+        this.#logger.warn('classic connection closed', { peer, reason: CLASSIC_REASONS[result] });
+        socket.destroy();
+      } else if (this.#routes.inFlight > IN_FLIGHT_MAX) {
+        this.#pause(socket);
+      }
+    });
+  }
+
+  /** Reads no further until half of what is in flight is decided, or a second has gone. */
+  #pause(socket: Socket): void {
+    const untilMs = performance.now() + PAUSE_MS;
+    socket.pause();
+    const timer = setInterval(() => {
+      if (!socket.destroyed && this.#routes.inFlight > IN_FLIGHT_MAX / 2 && performance.now() < untilMs) return;
+      clearInterval(timer);
+      socket.resume();
+    }, PAUSE_LOOK_MS);
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * The manager: brings log, routes, workers, classic port and API together, in the order that survives every crash.
+ *
+ * Start: lock the run directory, listen for workers, adopt those that an earlier manager left with their sockets (or
+ * open the client ports), spawn what is missing, open the application ports, and only then say so in manager.json.
+ * Stop: the application ports close first, then the workers finish what they send, then the files go.
+ */
+
+import { type Api, createApi } from '../api/api.js';
+import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
+import { closeDescriptor, openListener } from '../linux/sockets.js';
+import type { LogCounters } from '../log/log.js';
+import { MemoryLog } from '../log/memory.js';
+import { ClassicPort } from './classic-port.js';
+import { LinkServer } from './link-server.js';
+import { createLogger, type Logger } from './logger.js';
+import type { ServeOptions } from './options.js';
+import { Routes, type RoutesCounters } from './routes.js';
+import { RunDirectory } from './run-directory.js';
+import { type ClientListener, Supervisor } from './supervisor.js';
+
+const EXPIRE_MS = 1000;
+
+export interface WorkerStatus {
+  worker: number;
+  pid: number;
+  /** True while the worker has a link; the figures below are of its last report, null before the first. */
+  linked: boolean;
+  capacity: number | null;
+  connections: number | null;
+  waiting: number | null;
+  channels: number | null;
+  messagesSent: number | null;
+  accepted: number | null;
+  requests: number | null;
+  rejected: Record<string, number> | null;
+  accepting: boolean | null;
+  rssBytes: number | null;
+}
+
+export interface ManagerStatus {
+  pid: number;
+  uptimeSeconds: number;
+  epoch: string;
+  rssBytes: number;
+  /** `http://host:port`, `host:port`, `host:port` of each client port. */
+  api: string;
+  classic: string | null;
+  clients: string[];
+  queue: LogCounters;
+  routes: RoutesCounters;
+  /** Sums over the workers' last reports. */
+  connections: number;
+  messagesSent: number;
+  workers: WorkerStatus[];
+}
+
+/** For tests and for embedding; `serve` leaves both out. */
+export interface ManagerParts {
+  logger?: Logger;
+  /** Path of the workers' main module. */
+  workerMain?: string;
+}
+
+/**
+ * Starts all that `serve` is asked for, and resolves when it can be used.
+ *
+ * @throws Error for the operator, with a code: ERUNNING, ERUNDIR, EADOPT, EADDRINUSE …; nothing is left running or
+ *   locked, other than workers that were running before
+ */
+export async function startManager(options: ServeOptions, parts: ManagerParts = {}): Promise<Manager> {
+  const manager = new Manager(options, parts);
+  try {
+    await manager.start();
+  } catch (error) {
+    await manager.abandon();
+    throw error;
+  }
+  return manager;
+}
+
+export class Manager {
+  readonly #options: ServeOptions;
+  readonly #directory: RunDirectory;
+  readonly #log: MemoryLog;
+  readonly #routes: Routes;
+  readonly #server: LinkServer;
+  readonly #supervisor: Supervisor;
+  readonly #classicPort: ClassicPort;
+  readonly #api: Api;
+  readonly #startedMs = performance.now();
+  #listeners: ClientListener[] = [];
+  #expiry: NodeJS.Timeout | null = null;
+  #stopping: Promise<void> | null = null;
+  #apiAddress = '';
+  #classicAddress: string | null = null;
+
+  /** Use {@link startManager}. */
+  constructor(options: ServeOptions, { logger = createLogger(), workerMain }: ManagerParts) {
+    const { runDirectory, workers, maxConnections, orphanSeconds } = options;
+    this.#options = options;
+    this.#directory = new RunDirectory(runDirectory);
+    this.#log = new MemoryLog(options.retention);
+    this.#routes = new Routes(this.#log);
+    const connectionsPerWorker = Math.ceil(maxConnections / workers);
+    this.#supervisor = new Supervisor(
+      { runDirectory, workers, connectionsPerWorker, orphanSeconds, ...(workerMain !== undefined && { workerMain }) },
+      logger,
+    );
+    this.#server = new LinkServer(`${runDirectory}/manager.sock`, this.#routes, this.#log, logger, this.#supervisor);
+    this.#supervisor.attach(this.#server);
+    this.#classicPort = new ClassicPort(this.#routes, logger);
+    this.#api = createApi({ routes: this.#routes, status: () => this.status(), host: options.apiHost });
+  }
+
+  /** `http://host:port` of the API, as bound. */
+  get api(): string {
+    return this.#apiAddress;
+  }
+
+  /** `host:port` of the classic application port, as bound; null where none was asked for. */
+  get classic(): string | null {
+    return this.#classicAddress;
+  }
+
+  /** `host:port` of each client port, as bound. */
+  get clients(): string[] {
+    return this.#listeners.map(({ address }) => address);
+  }
+
+  /** Called by {@link startManager}. */
+  async start(): Promise<void> {
+    const { apiHost, apiPort, classicPort } = this.#options;
+    await this.#server.listen();
+    const adopted = await this.#supervisor.adopt();
+    if (adopted !== null) {
+      this.#listeners = adopted;
+      this.#checkAdopted();
+    } else {
+      this.#openListeners();
+    }
+    this.#apiAddress = `http://${formatAddress(apiHost, await named('API', apiPort, this.#api.listen(apiHost, apiPort)))}`;
+    if (classicPort !== null) {
+      const port = await named('classic application', classicPort, this.#classicPort.listen(apiHost, classicPort));
+      this.#classicAddress = formatAddress(apiHost, port);
+    }
+    this.#expiry = setInterval(() => this.#log.expire(), EXPIRE_MS);
+    this.#directory.publish({
+      pid: process.pid,
+      api: this.api,
+      classic: this.classic,
+      clients: this.clients,
+    });
+    this.#supervisor.run(this.#listeners);
+  }
+
+  /** Ends the workers and everything else, within two seconds. May be called again. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#close(true);
+    return this.#stopping;
+  }
+
+  /**
+   * Gives everything back after a failed start. Called by {@link startManager}. Spawning is the last step of a start, so
+   * workers that live now were there before, and are left alone with their clients.
+   */
+  abandon(): Promise<void> {
+    this.#stopping ??= this.#close(false);
+    return this.#stopping;
+  }
+
+  status(): ManagerStatus {
+    const workers = this.#supervisor.processes.map(({ worker, pid }) => this.#workerStatus(worker, pid));
+    const sum = (figure: 'connections' | 'messagesSent') => workers.reduce((n, status) => n + (status[figure] ?? 0), 0);
+    return {
+      pid: process.pid,
+      uptimeSeconds: Math.floor((performance.now() - this.#startedMs) / 1000),
+      epoch: this.#log.epoch,
+      rssBytes: process.memoryUsage.rss(),
+      api: this.api,
+      classic: this.classic,
+      clients: this.clients,
+      queue: this.#log.counters,
+      routes: this.#routes.counters,
+      connections: sum('connections'),
+      messagesSent: sum('messagesSent'),
+      workers: workers.sort((a, b) => a.worker - b.worker),
+    };
+  }
+
+  #workerStatus(worker: number, pid: number): WorkerStatus {
+    const link = this.#server.links.get(worker);
+    const stats = link?.stats;
+    return {
+      worker,
+      pid,
+      linked: link !== undefined,
+      capacity: link?.hello.capacity ?? null,
+      connections: stats?.connections ?? null,
+      waiting: stats?.waiting ?? null,
+      channels: stats?.channels ?? null,
+      messagesSent: stats?.messagesSent ?? null,
+      accepted: stats?.accepted ?? null,
+      requests: stats?.requests ?? null,
+      rejected: stats?.rejected ?? null,
+      accepting: stats?.accepting ?? null,
+      rssBytes: stats?.rssBytes ?? null,
+    };
+  }
+
+  #openListeners(): void {
+    const { host, clientPorts } = this.#options;
+    const keepAlive = {
+      idleSeconds: TCP_KEEPALIVE_IDLE_S,
+      intervalSeconds: TCP_KEEPALIVE_INTERVAL_S,
+      probes: TCP_KEEPALIVE_PROBES,
+    };
+    for (const port of clientPorts) {
+      const listener = openListener({ host, port, keepAlive });
+      this.#listeners.push({ descriptor: listener.fd, address: formatAddress(host, listener.port) });
+    }
+  }
+
+  /** Adopted sockets must be what this serve was asked for; port 0 is content with any. */
+  #checkAdopted(): void {
+    const { host, clientPorts } = this.#options;
+    const have = this.clients;
+    const fits =
+      have.length === clientPorts.length &&
+      clientPorts.every((port, i) =>
+        port === 0 ? have[i]!.startsWith(formatAddress(host, '')) : have[i] === formatAddress(host, port),
+      );
+    if (fits) return;
+    const message = `workers of an earlier serve hold ${have.join(' ')}; serve the same, or run \`megacomet stop\` first`;
+    throw Object.assign(new Error(message), { code: 'EADOPT' });
+  }
+
+  async #close(endWorkers: boolean): Promise<void> {
+    if (this.#expiry !== null) clearInterval(this.#expiry);
+    this.#classicPort.close();
+    this.#routes.close();
+    const apiClosed = this.#api.close();
+    if (endWorkers) await this.#supervisor.stop();
+    else this.#supervisor.detach();
+    await apiClosed;
+    this.#server.close();
+    for (const { descriptor } of this.#listeners) closeDescriptor(descriptor);
+    this.#directory.release();
+  }
+}
+
+/** `127.0.0.1:8000`, `[::1]:8000`. */
+export function formatAddress(host: string, port: number | string): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Says which port it was that could not be opened, and what to do. */
+async function named(name: string, port: number, listening: Promise<number>): Promise<number> {
+  try {
+    return await listening;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const cures: Record<string, string> = {
+      EADDRINUSE: 'it is taken; stop the program that has it or choose another port',
+      EACCES: 'it is for privileged programs; choose one from 1024 up',
+      EADDRNOTAVAIL: 'no interface of this machine has that address',
+    };
+    const cure = cures[code ?? ''];
+    if (cure === undefined) throw error;
+    throw Object.assign(new Error(`the ${name} port ${port} cannot be opened: ${cure}`, { cause: error }), { code });
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The run directory: private to one user, locked by one manager.
+ *
+ *     lock            flock(2), held for the manager's life; never removed, so that two managers cannot lock two files
+ *     manager.json    pid and addresses, for `status`, `publish` and `stop`; written when all is bound
+ *     manager.sock    workers dial it
+ *     listeners.sock  exists while sockets are handed over
+ */
+
+import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { closeDescriptor, lockFile } from '../linux/sockets.js';
+
+/** struct sockaddr_un has room for 107 bytes and a NUL, unix(7). */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+/** What manager.json holds. */
+export interface ManagerFile {
+  pid: number;
+  /** `http://host:port` */
+  api: string;
+  /** `host:port` of the classic application port. */
+  classic: string | null;
+  /** `host:port` of each client port. */
+  clients: string[];
+}
+
+/** An Error for the operator, with a stable code. */
+function failure(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+export class RunDirectory {
+  readonly path: string;
+  readonly #lock: number;
+
+  /**
+   * Makes the directory where it is missing, and locks it.
+   *
+   * @param path absolute
+   * @throws Error ERUNDIR where the directory is not ours alone or its path is too long, ERUNNING where a manager has it
+   */
+  constructor(path: string) {
+    this.path = path;
+    if (Buffer.byteLength(join(path, 'listeners.sock')) > SOCKET_PATH_BYTES_MAX) {
+      throw failure('ERUNDIR', `the run directory's path is too long for a Unix socket: ${path}`);
+    }
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    // Not stat: where strangers may write (/tmp), one could have put a link to a directory of theirs in its place.
+    const status = lstatSync(path);
+    if (!status.isDirectory()) throw failure('ERUNDIR', `${path} is no directory; choose another --run-dir`);
+    if (status.uid !== process.getuid!()) {
+      throw failure('ERUNDIR', `${path} belongs to user ${status.uid}; choose another --run-dir`);
+    }
+    if ((status.mode & 0o077) !== 0) chmodSync(path, 0o700);
+    const lock = lockFile(join(path, 'lock'));
+    if (lock === null) {
+      const pid = readManagerFile(path)?.pid;
+      throw failure('ERUNNING', `already running${pid === undefined ? '' : ` (pid ${pid})`} in ${path}`);
+    }
+    this.#lock = lock;
+  }
+
+  /** Writes manager.json, whole or not at all. */
+  publish(content: ManagerFile): void {
+    const path = join(this.path, 'manager.json');
+    writeFileSync(`${path}.new`, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  /** Removes what this manager made, but for the lock file, and unlocks. */
+  release(): void {
+    for (const name of ['manager.json', 'manager.sock', 'listeners.sock'])
+      rmSync(join(this.path, name), { force: true });
+    closeDescriptor(this.#lock);
+  }
+}
+
+/** The manager.json of a run directory; undefined where there is none. It may be that of a manager which was killed. */
+export function readManagerFile(path: string): ManagerFile | undefined {
+  try {
+    return JSON.parse(readFileSync(join(path, 'manager.json'), 'utf8')) as ManagerFile;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

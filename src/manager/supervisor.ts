@@ -1,0 +1,294 @@
+/**
+ * Worker processes: spawned, adopted, watched, replaced, stopped.
+ *
+ * Workers are detached (a session of their own): they outlive the manager, so that its end costs no client. A new
+ * manager finds them (processes.ts) and adopts those that dial. Each number 0 … workers-1 is kept alive: a worker that
+ * ends is replaced at once; one that ends young again and again is replaced after a delay that doubles from 100 ms.
+ * Adopted workers with higher numbers (an earlier serve had more) are kept for their clients and not replaced.
+ *
+ * A worker is lost when its process has ended, or when it has no link for `LINK_TIMEOUT_MS`: then it is killed.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { type Hello, SEND_LISTENERS, STOP } from '../link/frames.js';
+import { DescriptorReceiver } from '../linux/descriptors.js';
+import type { WorkerConfig } from '../worker/config.js';
+import type { LinkServer } from './link-server.js';
+import type { Logger } from './logger.js';
+import { findWorkers, isWorker, signal, type WorkerProcess } from './processes.js';
+import type { WorkerLink } from './worker-link.js';
+
+/** What makes a worker's heap small: it allocates next to nothing, so a young generation of 1 MB is ample. */
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=1', '--single-threaded-gc'];
+
+/** How long a new manager waits for the workers of an earlier one to dial; they try every 200 ms. */
+export const ADOPTION_MS = 1000;
+/** A worker that lives and has no link for so long is stuck. */
+const LINK_TIMEOUT_MS = 10_000;
+/** A worker that lived so long did not die of its start. */
+const YOUNG_MS = 10_000;
+const RESTART_DELAY_FIRST_MS = 100;
+const RESTART_DELAY_MAX_MS = 10_000;
+const WATCH_MS = 100;
+/** How long workers may take to finish what they are sending. */
+const STOP_MS = 1500;
+
+/** A listening socket that all workers share. */
+export interface ClientListener {
+  descriptor: number;
+  /** `host:port`, with the port that the kernel chose. */
+  address: string;
+}
+
+export interface SupervisorOptions {
+  runDirectory: string;
+  workers: number;
+  connectionsPerWorker: number;
+  orphanSeconds: number;
+  /** Path of the worker's main module; a test has its own. */
+  workerMain?: string;
+}
+
+interface Worker {
+  readonly worker: number;
+  readonly pid: number;
+  readonly startedMs: number;
+  /** Null for an adopted worker: it is not our child, so nobody tells us when it ends. */
+  readonly child: ChildProcess | null;
+  /** When the link ended, or the start; meaningless while there is a link. */
+  unlinkedMs: number;
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #logger: Logger;
+  readonly #workers = new Map<number, Worker>();
+  /** Deaths in youth in a row, by worker number. */
+  readonly #youngDeaths = new Map<number, number>();
+  readonly #restarts = new Map<number, NodeJS.Timeout>();
+  #server!: LinkServer;
+  #listeners: readonly ClientListener[] = [];
+  #watch: NodeJS.Timeout | null = null;
+  #state: 'starting' | 'running' | 'detached' | 'stopping' = 'starting';
+
+  constructor(options: SupervisorOptions, logger: Logger) {
+    this.#options = options;
+    this.#logger = logger;
+  }
+
+  /** Links are served by `server`, whose events come here. Called once, first. */
+  attach(server: LinkServer): void {
+    this.#server = server;
+  }
+
+  /** Living workers: number and pid. */
+  get processes(): WorkerProcess[] {
+    return [...this.#workers.values()].map(({ worker, pid }) => ({ worker, pid }));
+  }
+
+  /**
+   * Waits for the workers that an earlier manager left alive, and takes over the listening sockets of one of them.
+   *
+   * @returns null where there are none, or only such as speak another version (they have been stopped)
+   * @throws Error EADOPT where they live and hand over no sockets
+   */
+  async adopt(): Promise<ClientListener[] | null> {
+    const { runDirectory } = this.#options;
+    const orphans = findWorkers(runDirectory);
+    for (const { worker, pid } of orphans) this.#register(worker, pid, null);
+    const deadlineMs = performance.now() + ADOPTION_MS;
+    while (performance.now() < deadlineMs && [...this.#workers.keys()].some((n) => !this.#server.links.has(n))) {
+      this.#forgetDead();
+      await delay(10);
+    }
+    this.#forgetDead();
+    if (this.#server.links.size > 0) return this.#takeListeners();
+    if (this.#workers.size > 0) {
+      this.#logger.warn('workers of an earlier serve do not answer and are killed', { workers: this.#workers.size });
+      await this.#end([...this.#workers.values()]);
+    }
+    return null;
+  }
+
+  /** Spawns what is missing and keeps it alive from now on. */
+  run(listeners: readonly ClientListener[]): void {
+    this.#listeners = listeners;
+    this.#state = 'running';
+    for (let worker = 0; worker < this.#options.workers; worker++) if (!this.#workers.has(worker)) this.#spawn(worker);
+    this.#watch = setInterval(() => this.#look(), WATCH_MS);
+  }
+
+  /** Ends all workers: they are asked, and after 1.5 s killed. */
+  async stop(): Promise<void> {
+    this.detach();
+    this.#state = 'stopping';
+    await this.#end([...this.#workers.values()]);
+  }
+
+  /** Stops watching; the workers live on. */
+  detach(): void {
+    this.#state = 'detached';
+    if (this.#watch !== null) clearInterval(this.#watch);
+    for (const timer of this.#restarts.values()) clearTimeout(timer);
+    this.#restarts.clear();
+  }
+
+  linked(link: WorkerLink): void {
+    const { worker, pid } = link.hello;
+    const known = this.#workers.get(worker);
+    if (known?.pid !== pid) {
+      // An orphan that was missed at the start, for instance. Its number is free, or we were about to restart it.
+      if (known !== undefined) this.#kill(known, 'another worker has its number');
+      this.#cancelRestart(worker);
+      this.#register(worker, pid, null);
+    }
+    this.#logger.info(this.#workers.get(worker)!.child === null ? 'worker adopted' : 'worker serves', { worker, pid });
+    if (this.#state === 'stopping') link.command(STOP);
+  }
+
+  unlinked(link: WorkerLink): void {
+    const known = this.#workers.get(link.hello.worker);
+    if (known?.pid === link.hello.pid) known.unlinkedMs = performance.now();
+  }
+
+  outdated(hello: Hello): void {
+    // Its number is filled when it has ended.
+    if (!this.#workers.has(hello.worker)) this.#register(hello.worker, hello.pid, null);
+  }
+
+  #register(worker: number, pid: number, child: ChildProcess | null): void {
+    const nowMs = performance.now();
+    this.#workers.set(worker, { worker, pid, child, startedMs: nowMs, unlinkedMs: nowMs });
+  }
+
+  #spawn(worker: number): void {
+    const { runDirectory, orphanSeconds, connectionsPerWorker, workerMain } = this.#options;
+    const config: WorkerConfig = {
+      worker,
+      runDirectory,
+      listeners: this.#listeners.map(({ address }, i) => ({ descriptor: 3 + i, address })),
+      maxConnections: connectionsPerWorker,
+      orphanSeconds,
+    };
+    const main = workerMain ?? fileURLToPath(new URL('../worker/main.js', import.meta.url));
+    const child = spawn(process.execPath, [...NODE_FLAGS, main, JSON.stringify(config)], {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', 'inherit', 'inherit', ...this.#listeners.map(({ descriptor }) => descriptor)],
+    });
+    child.unref();
+    if (child.pid === undefined) {
+      child.once('error', (error) => this.#ended(worker, `it cannot be started: ${error.message}`));
+      return;
+    }
+    const { pid } = child;
+    this.#register(worker, pid, child);
+    child.once('exit', (code, by) => {
+      if (this.#workers.get(worker)?.pid === pid) this.#ended(worker, by ?? `exit code ${code}`);
+    });
+  }
+
+  /** A worker's process is gone (or could not be had): its number is filled again. */
+  #ended(worker: number, reason: string): void {
+    const known = this.#workers.get(worker);
+    this.#workers.delete(worker);
+    this.#server.drop(worker);
+    if (this.#state !== 'running') return;
+    const replaced = worker < this.#options.workers;
+    const young = known === undefined || performance.now() - known.startedMs < YOUNG_MS;
+    const deaths = young ? (this.#youngDeaths.get(worker) ?? 0) : 0;
+    this.#youngDeaths.set(worker, deaths + 1);
+    const delayMs = deaths === 0 ? 0 : Math.min(RESTART_DELAY_FIRST_MS * 2 ** (deaths - 1), RESTART_DELAY_MAX_MS);
+    this.#logger.warn('worker ended', { worker, pid: known?.pid, reason, restartMs: replaced ? delayMs : undefined });
+    if (!replaced) return;
+    this.#restarts.set(
+      worker,
+      setTimeout(() => {
+        this.#restarts.delete(worker);
+        this.#spawn(worker);
+      }, delayMs),
+    );
+  }
+
+  #cancelRestart(worker: number): void {
+    clearTimeout(this.#restarts.get(worker));
+    this.#restarts.delete(worker);
+  }
+
+  /** Looks after workers without a link: adopted ones are not our children, so nobody tells us that they ended. */
+  #look(): void {
+    const nowMs = performance.now();
+    for (const known of [...this.#workers.values()]) {
+      if (this.#server.links.has(known.worker)) continue;
+      if (known.child === null && !this.#lives(known)) this.#ended(known.worker, 'it is gone');
+      else if (nowMs - known.unlinkedMs > LINK_TIMEOUT_MS) {
+        this.#kill(known, 'it has no link');
+        known.unlinkedMs = nowMs;
+      }
+    }
+  }
+
+  /** The number of a child that we have not waited for cannot be anybody else's; that of an adopted worker can. */
+  #lives({ pid, child }: Worker): boolean {
+    if (child !== null) return child.exitCode === null && child.signalCode === null;
+    return isWorker(pid, this.#options.runDirectory);
+  }
+
+  #kill(known: Worker, reason: string): void {
+    this.#logger.warn('worker killed', { worker: known.worker, pid: known.pid, reason });
+    if (this.#lives(known)) signal(known.pid, 'SIGKILL');
+  }
+
+  #forgetDead(): void {
+    for (const known of [...this.#workers.values()]) {
+      if (this.#lives(known)) continue;
+      this.#workers.delete(known.worker);
+      this.#server.drop(known.worker);
+    }
+  }
+
+  /** Asks each linked worker in turn for copies of its listening sockets. */
+  async #takeListeners(): Promise<ClientListener[]> {
+    const receiver = new DescriptorReceiver(`${this.#options.runDirectory}/listeners.sock`);
+    try {
+      for (const link of this.#server.links.values()) {
+        link.command(SEND_LISTENERS);
+        const received = await receiver.receiveWithin(ADOPTION_MS);
+        if (received === null) continue;
+        const { listeners } = link.hello;
+        if (received.descriptors.length !== listeners.length) continue;
+        return received.descriptors.map((descriptor, i) => ({ descriptor, address: listeners[i]! }));
+      }
+    } finally {
+      receiver.close();
+    }
+    const error = new Error(
+      'workers of an earlier serve live and do not hand over their ports; run `megacomet stop` first',
+    );
+    throw Object.assign(error, { code: 'EADOPT' });
+  }
+
+  /** Asks workers to stop (by signal where there is no link) and waits; who is alive after 1.5 s is killed. */
+  async #end(workers: Worker[]): Promise<void> {
+    for (const known of workers) {
+      const link = this.#server.links.get(known.worker);
+      if (link !== undefined) link.command(STOP);
+      else if (this.#lives(known)) signal(known.pid, 'SIGTERM');
+    }
+    const deadlineMs = performance.now() + STOP_MS;
+    let living = workers;
+    while ((living = living.filter((known) => this.#lives(known))).length > 0) {
+      if (performance.now() > deadlineMs) {
+        for (const known of living) this.#kill(known, 'it does not stop');
+        break;
+      }
+      await delay(10);
+    }
+    for (const { worker } of workers) {
+      this.#workers.delete(worker);
+      this.#server.drop(worker);
+    }
+  }
+}

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type ManagerFile, readManagerFile } from '../src/cli/run-directory.js';
+import { readManagerFile } from '../src/manager/run-directory.js';
 
 /** The command line of this very build (bin/megacomet runs the one in dist/). */
 export const mainPath = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
@@ -120,7 +120,8 @@ export async function startServer(args: string[] = [], options: StartOptions = {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
-  const exited = once(child, 'close') as Promise<[number | null]>;
+  // Not 'close': workers that outlive their manager hold its pipes.
+  const exited = once(child, 'exit') as Promise<[number | null]>;
   await new Promise<void>((resolve, reject) => {
     const read = (chunk: Buffer) => {
       output += chunk;
@@ -131,14 +132,10 @@ export async function startServer(args: string[] = [], options: StartOptions = {
     void exited.then(([code]) => reject(new Error(`serve ended with ${code} before it was ready:\n${output}`)));
   });
 
-  const { addresses } = readManagerFile(runDirectory) as ManagerFile;
-  const clients = addresses.clients.map(portOf);
-  const ports = {
-    client: clients[0],
-    clients,
-    classic: addresses.classic === null ? 0 : portOf(addresses.classic),
-    api: portOf(addresses.api),
-  };
+  const file = readManagerFile(runDirectory)!;
+  const clients = file.clients.map(portOf);
+  const classic = file.classic === null ? 0 : portOf(file.classic);
+  const ports = { client: clients[0], clients, classic, api: portOf(file.api) };
   const api = `http://127.0.0.1:${ports.api}`;
   const status = async () => (await fetch(`${api}/v1/status`)).json();
   return {

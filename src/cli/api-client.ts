@@ -33,7 +33,7 @@ export async function requestApi(api: string, path: string, body?: unknown): Pro
   }
   const answer = parseJson(text);
   if (!response.ok) {
-    const message = (answer as { message?: unknown } | undefined)?.message;
+    const message = (answer as { error?: { message?: unknown } } | undefined)?.error?.message;
     throw new OperatorError(`the API at ${api} answered ${response.status}: ${String(message ?? response.statusText)}`);
   }
   if (answer === undefined) throw new OperatorError(`the API at ${api} did not answer with JSON: is it MegaComet's?`);

@@ -26,14 +26,21 @@ export function oneLine(message: string): string {
   return message.trim().replace(/\s*\n\s*/g, ' ');
 }
 
-/** Exit code and line of a failed command, or null for a bug. An empty line says that all was said already (--help). */
-export function describeFailure(error: unknown): { exitCode: number; line: string } | null {
+/**
+ * Exit code and line of a failed command, or null for a bug. An empty line says that all was said already (--help).
+ *
+ * @param hint what to add to one of commander's messages
+ */
+export function describeFailure(
+  error: unknown,
+  hint: (error: CommanderError) => string,
+): { exitCode: number; line: string } | null {
   if (error instanceof UsageError) return { exitCode: 2, line: `megacomet: ${oneLine(error.message)}` };
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return { exitCode: 0, line: '' };
     // Commander's code 'commander.help' means that help was shown because no command was given.
     if (error.code === 'commander.help') return { exitCode: 2, line: '' };
-    return { exitCode: 2, line: `megacomet: ${oneLine(error.message.replace(/^error: /, ''))}` };
+    return { exitCode: 2, line: `megacomet: ${oneLine(error.message.replace(/^error: /, '') + hint(error))}` };
   }
   if (isOperational(error)) return { exitCode: 1, line: `megacomet: ${oneLine(error.message)}` };
   return null;

@@ -14,7 +14,7 @@ import {
   QUEUE_TOTAL_BYTES,
   WORKERS_MAX,
 } from '../limits.js';
-import { descriptorLimit } from '../linux/sockets.js';
+import { raiseDescriptorLimit } from '../linux/sockets.js';
 import type { ServeOptions } from '../manager/options.js';
 import {
   completeServeOptions,
@@ -120,10 +120,10 @@ export function addServeFlags(command: Command): Command {
     );
 }
 
-/** The options of a server on this machine, from what commander parsed. */
+/** The options of a server on this machine, from what commander parsed. Raises this process's soft RLIMIT_NOFILE. */
 export function serveOptionsHere(flags: ServeFlags): ServeOptions {
   return completeServeOptions(flags, resolve(flags.runDir), {
     cores: availableParallelism(),
-    descriptorLimit: descriptorLimit().hard,
+    descriptorLimit: raiseDescriptorLimit(),
   });
 }

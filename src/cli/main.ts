@@ -1,12 +1,13 @@
 /** Entry point of the command line, imported by bin/megacomet: runs the command in process.argv and sets the exit code. */
 
 import { describeFailure } from './errors.js';
-import { createProgram } from './program.js';
+import { createProgram, usageHint } from './program.js';
 
+const program = createProgram();
 try {
-  await createProgram().parseAsync(process.argv);
+  await program.parseAsync(process.argv);
 } catch (error) {
-  const failure = describeFailure(error);
+  const failure = describeFailure(error, (problem) => usageHint(program, problem, process.argv.slice(2)));
   if (failure === null) throw error;
   if (failure.line !== '') process.stderr.write(`${failure.line}\n`);
   process.exitCode = failure.exitCode;

@@ -17,6 +17,7 @@ import {
   planWorkers,
   type ServeFlags,
   size,
+  WORKER_CONNECTIONS_MAX,
   workerCapacity,
 } from './options.js';
 
@@ -183,6 +184,7 @@ describe('workers and connections', () => {
   it('never exceed the maximum on a machine of many cores, nor fall to nothing under a tiny limit', () => {
     assert.equal(planWorkers({ cores: 1000, descriptorLimit: 20_000 }, undefined, undefined).workers, WORKERS_MAX);
     assert.equal(workerCapacity({ cores: 1, descriptorLimit: 10 }), 1);
+    assert.equal(workerCapacity({ cores: 1, descriptorLimit: 1_073_741_816 }), WORKER_CONNECTIONS_MAX);
   });
 
   it('always come out with room for all connections', () => {

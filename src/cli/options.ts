@@ -16,6 +16,12 @@ import { UsageError } from './errors.js';
 /** Ports that one --client-ports may name: more would be a slip of the pen (`8000-80000`). */
 export const CLIENT_PORTS_MAX = 256;
 
+/**
+ * What one worker holds at most, however many descriptors it may have: containers often set a limit of 10⁹, which is
+ * no statement about connections, and the tables have a row for each.
+ */
+export const WORKER_CONNECTIONS_MAX = 1 << 20;
+
 /** sockaddr_un.sun_path holds 108 bytes with the final zero (unix(7)); the longest name in the directory takes 17. */
 export const RUN_DIRECTORY_BYTES_MAX = 90;
 
@@ -39,7 +45,7 @@ export interface ServeFlags {
 /** What the computed defaults depend on. */
 export interface Machine {
   cores: number;
-  /** Descriptors that one process may hold (the hard RLIMIT_NOFILE, which `serve` raises the soft one to). */
+  /** Descriptors that one process may hold: RLIMIT_NOFILE, after the soft limit was raised to the hard one. */
   descriptorLimit: number;
 }
 
@@ -158,9 +164,9 @@ export function defaultRunDirectory(runtimeDirectory: string | undefined, tempor
   return runtimeDirectory ? join(runtimeDirectory, 'megacomet') : join(temporary, `megacomet-${uid}`);
 }
 
-/** Connections that one worker can hold: its descriptors without those that it needs itself. */
+/** Connections that one worker can hold: its descriptors without those that it needs itself, up to a maximum. */
 export function workerCapacity(machine: Machine): number {
-  return Math.max(1, machine.descriptorLimit - RESERVED_DESCRIPTORS);
+  return Math.min(Math.max(1, machine.descriptorLimit - RESERVED_DESCRIPTORS), WORKER_CONNECTIONS_MAX);
 }
 
 /**

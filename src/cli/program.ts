@@ -1,14 +1,15 @@
 /** The tree of commands. Errors are thrown, not printed: main.ts turns each into one line and an exit code. */
 
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, type CommanderError } from 'commander';
+import { megatestCommand } from '../megatest/command.js';
 import { publishCommand } from './publish.js';
 import { serveCommand } from './serve.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { stopCommand } from './stop.js';
 
-/** Version of the package, from package.json: two directories up in src/, three in the build. */
+/** Version of the package, from package.json: three directories above the built file. */
 export function packageVersion(): string {
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
@@ -22,7 +23,7 @@ export function createProgram(): Command {
     .helpCommand(false)
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nEach command has its own help: megacomet serve --help');
-  for (const create of [serveCommand, startCommand, stopCommand, statusCommand, publishCommand]) {
+  for (const create of [serveCommand, startCommand, stopCommand, statusCommand, publishCommand, megatestCommand]) {
     program.addCommand(create());
   }
   for (const command of [program, ...program.commands]) {
@@ -32,4 +33,21 @@ export function createProgram(): Command {
       .configureOutput({ outputError: () => {} });
   }
   return program;
+}
+
+/**
+ * What is allowed where commander's message says only what is wrong.
+ *
+ * @param args the arguments after the program's name
+ */
+export function usageHint(program: Command, error: CommanderError, args: string[]): string {
+  if (error.message.includes('Did you mean')) return '';
+  if (error.code === 'commander.unknownCommand') {
+    return `; allowed: ${program.commands.map((command) => command.name()).join(', ')}`;
+  }
+  if (error.code === 'commander.unknownOption') {
+    const command = program.commands.find((each) => each.name() === args[0]);
+    return `; megacomet ${command ? `${command.name()} ` : ''}--help lists what is allowed`;
+  }
+  return '';
 }

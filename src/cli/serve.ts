@@ -6,13 +6,13 @@
  */
 
 import { Command } from 'commander';
-import { raiseDescriptorLimit } from '../linux/sockets.js';
 import { type Manager, startManager } from '../manager/manager.js';
 import type { ServeOptions } from '../manager/options.js';
+import { findWorkers, signal } from '../manager/processes.js';
 import { isOperational, OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
 import { isLoopback, type ServeFlags } from './options.js';
-import { findWorkers, reachable, type ServerAddresses, signal } from './run-directory.js';
+import { reachable, type ServerAddresses } from './run-directory.js';
 import { addressLines } from './status.js';
 
 const REPEAT_MS = 300;
@@ -28,7 +28,6 @@ Example:
 export function serveCommand(): Command {
   const command = addServeFlags(new Command('serve').description('Serve in the foreground, until Ctrl-C.'));
   return command.addHelpText('after', HELP).action(async (flags: ServeFlags) => {
-    raiseDescriptorLimit();
     await serve(serveOptionsHere(flags));
   });
 }
@@ -54,7 +53,7 @@ async function serve(options: ServeOptions): Promise<void> {
   } catch (error) {
     throw withOption(error, options);
   }
-  process.stdout.write(`${greeting(manager.addresses, options, process.argv[1])}\n`);
+  process.stdout.write(`${greeting(manager, options, process.argv[1])}\n`);
   await signals.first;
   process.stdout.write('megacomet: stopping\n');
   setTimeout(() => endNow(options.runDirectory, 0), ORDERLY_MS).unref();
@@ -64,7 +63,7 @@ async function serve(options: ServeOptions): Promise<void> {
 
 /** Ends this process and kills what workers are left. */
 function endNow(runDirectory: string, exitCode: number): never {
-  for (const pid of findWorkers(runDirectory)) signal(pid, 'SIGKILL');
+  for (const { pid } of findWorkers(runDirectory)) signal(pid, 'SIGKILL');
   process.exit(exitCode);
 }
 
@@ -111,7 +110,7 @@ function withOption(error: unknown, options: ServeOptions): unknown {
 /** What a person reads when the server is ready: where it listens, and lines to paste into a second terminal. */
 export function greeting(addresses: ServerAddresses, options: ServeOptions, launcher: string): string {
   const client = `http://${reachable(addresses.clients[0])}`;
-  const api = `http://${reachable(addresses.api)}`;
+  const api = reachable(addresses.api);
   const body = JSON.stringify({ channel: 'alice', data: 'hello' });
   return [
     `MegaComet is ready (pid ${process.pid}): ${options.workers} workers hold up to ` +

@@ -60,10 +60,10 @@ async function startInBackground(runDirectory: string, args: string[]): Promise<
     throw new OperatorError(`the server was not ready within ${READY_MS / 1000} s: ${reason()} (log: ${logPath})`);
   }
   child.unref();
-  const { addresses } = findManager(runDirectory)!;
+  const { clients, api, classic } = findManager(runDirectory)!;
   return (
-    `started (manager ${child.pid}): clients on ${addresses.clients.join(', ')}, API on ${addresses.api}` +
-    `${addresses.classic === null ? '' : `, application port on ${addresses.classic}`}; log: ${logPath}`
+    `started (manager ${child.pid}): clients on ${clients.join(', ')}, API on ${api}` +
+    `${classic === null ? '' : `, application port on ${classic}`}; log: ${logPath}`
   );
 }
 
@@ -71,7 +71,7 @@ async function isReady(runDirectory: string, pid: number): Promise<boolean> {
   const manager = findManager(runDirectory);
   if (manager === null || manager.pid !== pid) return false;
   try {
-    await requestApi(`http://${reachable(manager.addresses.api)}`, '/v1/status');
+    await requestApi(reachable(manager.api), '/v1/status');
     return true;
   } catch (error) {
     if (error instanceof OperatorError) return false;

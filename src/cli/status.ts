@@ -3,9 +3,11 @@
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { type ProcessMemory, processMemory } from '../linux/proc.js';
+import type { ManagerStatus } from '../manager/manager.js';
+import { findWorkers } from '../manager/processes.js';
 import { requestApi } from './api-client.js';
 import { runDirectoryFlag } from './flags.js';
-import { findManager, findWorkers, reachable, type ServerAddresses } from './run-directory.js';
+import { findManager, reachable, type ServerAddresses } from './run-directory.js';
 
 const HELP = `
 RSS counts pages that processes share once for each; private is what one process would free.
@@ -30,15 +32,10 @@ export interface Memory {
 
 export interface WorkerStatus {
   pid: number;
-  /** null while the worker has no manager to report to. */
+  /** null while the worker has not reported to a manager. */
   connections: number | null;
   messagesSent: number | null;
   memory: Memory | null;
-}
-
-/** The part of the answer of GET /v1/status that is used here. */
-interface ApiStatus {
-  workers: { pid: number; connections: number; messagesSent: number }[];
 }
 
 export function statusCommand(): Command {
@@ -58,7 +55,7 @@ export function statusCommand(): Command {
 async function readStatus(runDirectory: string): Promise<Status> {
   const manager = findManager(runDirectory);
   if (manager === null) {
-    const workers = findWorkers(runDirectory).map((pid) => ({
+    const workers = findWorkers(runDirectory).map(({ pid }) => ({
       pid,
       connections: null,
       messagesSent: null,
@@ -66,8 +63,8 @@ async function readStatus(runDirectory: string): Promise<Status> {
     }));
     return { running: false, runDirectory, manager: null, addresses: null, workers };
   }
-  const { pid, addresses } = manager;
-  const answer = (await requestApi(`http://${reachable(addresses.api)}`, '/v1/status')) as ApiStatus;
+  const { pid, ...addresses } = manager;
+  const answer = (await requestApi(reachable(addresses.api), '/v1/status')) as ManagerStatus;
   const workers = answer.workers.map((worker) => ({
     pid: worker.pid,
     connections: worker.connections,
@@ -108,7 +105,7 @@ export function formatStatus(status: Status): string {
 export function addressLines(addresses: ServerAddresses): string[] {
   return [
     `clients           ${addresses.clients.map((address) => `http://${address}`).join(' ')}`,
-    `HTTP API          http://${addresses.api}`,
+    `HTTP API          ${addresses.api}`,
     `application port  ${addresses.classic ?? 'none'}`,
   ];
 }

@@ -2,9 +2,10 @@
 
 import { resolve } from 'node:path';
 import { Command } from 'commander';
+import { findWorkers, signal } from '../manager/processes.js';
 import { OperatorError } from './errors.js';
 import { runDirectoryFlag } from './flags.js';
-import { eventually, findManager, findWorkers, signal } from './run-directory.js';
+import { eventually, findManager } from './run-directory.js';
 
 /** What an orderly end may take: the manager itself gives its workers less. */
 const ORDERLY_MS = 4_000;
@@ -36,10 +37,11 @@ export function stopCommand(): Command {
 async function stop(runDirectory: string): Promise<string> {
   const running = () => {
     const manager = findManager(runDirectory);
-    return manager === null ? findWorkers(runDirectory) : [manager.pid, ...findWorkers(runDirectory)];
+    const workers = workerPids(runDirectory);
+    return manager === null ? workers : [manager.pid, ...workers];
   };
   const manager = findManager(runDirectory);
-  const orphans = manager === null ? findWorkers(runDirectory) : [];
+  const orphans = manager === null ? workerPids(runDirectory) : [];
   if (manager === null && orphans.length === 0) return `nothing runs in ${runDirectory}`;
 
   // A living manager ends its workers itself, after telling them to finish what they are sending.
@@ -55,4 +57,8 @@ async function stop(runDirectory: string): Promise<string> {
   const what =
     manager !== null ? `stopped (manager ${manager.pid})` : `stopped ${orphans.length} workers that had no manager`;
   return orderly ? what : `${what}; what did not end within ${ORDERLY_MS / 1000} s was killed`;
+}
+
+function workerPids(runDirectory: string): number[] {
+  return findWorkers(runDirectory).map(({ pid }) => pid);
 }

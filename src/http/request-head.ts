@@ -202,7 +202,8 @@ export function parseRequestHead(
   if (resume === 0) {
     head.clear();
   } else {
-    lines = Math.floor(resume / RESUME_LINES) | 0;
+    // `| 0`: both fit 32 bits, and told so the compiler keeps all counting here in integers.
+    lines = (resume / RESUME_LINES) | 0;
     const offsets = (resume % RESUME_LINES) | 0;
     line = start + (offsets >> RESUME_OFFSET_BITS);
     at = start + (offsets & RESUME_OFFSET_MASK);

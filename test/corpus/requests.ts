@@ -260,6 +260,7 @@ const BODIES: RequestCase[] = [
   ['the largest length', get('Content-Length: 999999999999999'), { contentLength: 999999999999999 }],
   ['chunked', get('Transfer-Encoding: chunked'), { chunked: true, contentLength: -1 }],
   ['chunked in capitals', get('TRANSFER-ENCODING: CHUNKED'), { chunked: true }],
+  ['a length of sixteen digits', get('Content-Length: 1000000000000000'), 400],
   ['a length that no number holds', get('Content-Length: 18446744073709551616'), 400],
   ['an empty length', get('Content-Length:'), 400],
   ['a negative length', get('Content-Length: -1'), 400],

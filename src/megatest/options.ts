@@ -1,0 +1,151 @@
+/** What a megatest was asked for: the options, complete and free of contradictions. */
+
+import { readFileSync } from 'node:fs';
+import { UsageError } from '../cli/errors.js';
+import { connectionsPossible, type Endpoint, planSources } from './addresses.js';
+import { markerBytesMax } from './marker.js';
+
+/** Clients are numbered with at most 8 digits, and so are messages. */
+export const CONNECTIONS_MAX = 10_000_000;
+export const MESSAGES_MAX = 99_999_999;
+export const RATE_MAX = 1_000_000;
+export const PROCESSES_MAX = 1000;
+/** The kernel itself gives up after 127 s (tcp_syn_retries in tcp(7)). */
+export const TIMEOUT_SECONDS_MAX = 120;
+/** Where descriptors do not force more processes, this many connections each keep several cores busy. */
+export const CONNECTIONS_PER_PROCESS = 50_000;
+/** Descriptors of a child process that are not clients: Node's own, and room for re-polls that overlap. */
+export const CHILD_RESERVED_DESCRIPTORS = 500;
+
+const GRACE_MS = 5000;
+
+export interface MegatestOptions {
+  targets: Endpoint[];
+  connections: number;
+  /** Client ids are the prefix and a number from 0: they need at least one more character than digits. */
+  prefix: string;
+  /** Connections begun in a second, by all processes together; Infinity: as fast as they go. */
+  rate: number;
+  /** Idle time between the last connection and the first message, or the end. */
+  holdSeconds: number;
+  /** 0: no messages. */
+  messagesPerSecond: number;
+  messageCount: number;
+  messageBytes: number;
+  /** Base address of the HTTP API, without a slash at the end. */
+  api: string | null;
+  /** The classic application port. */
+  classic: Endpoint | null;
+  /** Source addresses; empty lets the kernel choose. */
+  sources: string[];
+  processes: number;
+  /** For a connection to be established, and for the server to close one that it has answered. */
+  timeoutMs: number;
+  /** After the last message, until those that are missing count as lost. */
+  graceMs: number;
+  /** Connects again where a connection was lost. */
+  reopen: boolean;
+  /** Processes to measure; empty asks the API where it is on this machine. */
+  serverPids: number[];
+}
+
+/** The options as the command line gives them: what was left out is undefined. */
+export interface MegatestFlags {
+  target: Endpoint[];
+  connections: number;
+  prefix: string;
+  rate?: number;
+  hold: number;
+  messages?: number;
+  messageCount?: number;
+  messageBytes: number;
+  api?: string;
+  classic?: Endpoint;
+  source?: string[];
+  processes?: number;
+  timeout: number;
+  reopen?: boolean;
+  serverPids?: number[];
+}
+
+/** What the computed defaults depend on. */
+export interface LoadMachine {
+  /** Descriptors that one process may hold. */
+  descriptorLimit: number;
+  /** Ports of one address that the kernel gives out. */
+  portsEach: number;
+}
+
+/**
+ * Completes the options.
+ *
+ * @throws UsageError where two of them contradict each other or the machine cannot do it
+ */
+export function completeMegatestOptions(flags: MegatestFlags, machine: LoadMachine): MegatestOptions {
+  const { connections, prefix, messages = 0, api = null, classic = null } = flags;
+  const messageCount = flags.messageCount ?? Math.min(MESSAGES_MAX, messages * Math.max(1, flags.hold));
+  if (messages > 0 && api === null && classic === null) {
+    throw new UsageError('--messages needs a way to send them: --api URL, --classic HOST:PORT, or both');
+  }
+  if (messages === 0 && flags.messageCount !== undefined) {
+    throw new UsageError('--message-count needs --messages, the number to send in a second');
+  }
+  if (flags.messageBytes < markerBytesMax(prefix)) {
+    throw new UsageError(
+      `--message-bytes is ${flags.messageBytes}: with this prefix at least ${markerBytesMax(prefix)}`,
+    );
+  }
+  const sources = planSources(flags.target, connections, flags.source ?? []);
+  const possible = connectionsPossible(flags.target, sources, machine.portsEach);
+  if (connections > possible) {
+    const needed = Math.ceil(connections / (flags.target.length * machine.portsEach));
+    throw new UsageError(
+      `--connections is ${connections}, but ${Math.max(1, sources.length)} source address(es) have ports for ${possible}: ` +
+        `name ${needed} with --source`,
+    );
+  }
+  return {
+    targets: flags.target,
+    connections,
+    prefix,
+    rate: flags.rate ?? Number.POSITIVE_INFINITY,
+    holdSeconds: flags.hold,
+    messagesPerSecond: messages,
+    messageCount: messages > 0 ? messageCount : 0,
+    messageBytes: flags.messageBytes,
+    api,
+    classic,
+    sources,
+    processes: planProcesses(connections, flags.processes, machine.descriptorLimit),
+    timeoutMs: flags.timeout * 1000,
+    graceMs: GRACE_MS,
+    reopen: flags.reopen ?? false,
+    serverPids: flags.serverPids ?? [],
+  };
+}
+
+/** As few processes as the descriptor limit allows (each costs about 10 MB), but more than one for large tests. */
+function planProcesses(connections: number, wanted: number | undefined, descriptorLimit: number): number {
+  const each = descriptorLimit - CHILD_RESERVED_DESCRIPTORS;
+  if (each < 1) {
+    throw new UsageError(
+      `RLIMIT_NOFILE is ${descriptorLimit}: raise it above ${CHILD_RESERVED_DESCRIPTORS} (ulimit -Hn)`,
+    );
+  }
+  const needed = Math.ceil(connections / each);
+  const sensible = Math.ceil(connections / CONNECTIONS_PER_PROCESS);
+  const processes = Math.min(wanted ?? Math.max(needed, sensible), connections);
+  if (processes < needed || processes > PROCESSES_MAX) {
+    throw new UsageError(
+      `--connections ${connections} needs ${needed} processes, as RLIMIT_NOFILE is ${descriptorLimit}: ` +
+        `--processes may be ${needed} to ${PROCESSES_MAX}`,
+    );
+  }
+  return processes;
+}
+
+/** The size of ip_local_port_range (ip(7), also for IPv6). */
+export function localPorts(): number {
+  const [first, last] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'ascii').trim().split(/\s+/).map(Number);
+  return last - first + 1;
+}

@@ -1,0 +1,104 @@
+/**
+ * Sends messages to random clients at a steady rate, through one route or through two in turns.
+ *
+ * The schedule is fixed: message n is due n / rate seconds after the start. Messages that are due together go as one
+ * batch. Where the server does not keep up, `PENDING_MAX` calls wait for it and the schedule slips.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Ledger } from './ledger.js';
+import { encodeMarker, monotonicUs } from './marker.js';
+import type { Message, Route } from './routes.js';
+
+/** Calls that wait for the server. */
+const PENDING_MAX = 256;
+/** Messages are sent as often; at lower rates one by one. */
+const TICK_MS = 5;
+
+export interface PublisherOptions {
+  run: string;
+  /** At least one. */
+  routes: Route[];
+  /** Messages a second, in all. */
+  rate: number;
+  count: number;
+  messageBytes: number;
+  /** Ids are this and a number below `clients`. */
+  prefix: string;
+  clients: number;
+  /** 0 <= random() < 1. */
+  random: () => number;
+}
+
+export class Publisher {
+  /** Messages that were not taken, and why. */
+  readonly unsent: Record<string, number> = {};
+  private readonly options: PublisherOptions;
+  private readonly ledger: Ledger;
+  private readonly pending = new Set<Promise<void>>();
+  private next = 0;
+
+  constructor(options: PublisherOptions, ledger: Ledger) {
+    this.options = options;
+    this.ledger = ledger;
+  }
+
+  /** Sends everything. @returns the seconds that it took */
+  async run(signal: AbortSignal): Promise<number> {
+    const { rate, count, routes } = this.options;
+    const startMs = performance.now();
+    while (this.next < count && !signal.aborted) {
+      const due = Math.min(count, 1 + Math.floor(((performance.now() - startMs) * rate) / 1000));
+      while (this.next < due && this.pending.size < PENDING_MAX) this.publishDue(due);
+      if (this.pending.size >= PENDING_MAX) {
+        await Promise.race(this.pending);
+      } else if (this.next < count) {
+        const nextDueMs = startMs + (this.next * 1000) / rate;
+        await delay(Math.max(TICK_MS, nextDueMs - performance.now()), undefined, { signal }).catch(ignoreAbort);
+      }
+    }
+    const interrupted = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([Promise.all(this.pending), interrupted]);
+    for (const route of routes) route.close();
+    return (performance.now() - startMs) / 1000;
+  }
+
+  /** One batch for each route, of what is due. */
+  private publishDue(due: number): void {
+    const { routes } = this.options;
+    const limit = Math.min(...routes.map((route) => route.batchMax)) * routes.length;
+    const end = Math.min(due, this.next + limit);
+    const batches: Message[][] = routes.map(() => []);
+    for (; this.next < end; this.next++) batches[this.next % routes.length].push(this.compose(this.next));
+    batches.forEach((batch, index) => {
+      if (batch.length > 0) this.send(routes[index], batch);
+    });
+  }
+
+  private compose(sequence: number): Message {
+    const { run, prefix, clients, messageBytes, random } = this.options;
+    const id = prefix + Math.floor(random() * clients);
+    return { sequence, id, text: encodeMarker({ run, sequence, id, sentUs: monotonicUs() }, messageBytes) };
+  }
+
+  private send(route: Route, batch: Message[]): void {
+    const call = route.publish(batch).then(
+      () => {
+        for (const { sequence } of batch) this.ledger.markSent(sequence);
+      },
+      (error: Error & { code?: string }) => {
+        const reason = error.code ?? error.message;
+        this.unsent[reason] = (this.unsent[reason] ?? 0) + batch.length;
+      },
+    );
+    this.pending.add(call);
+    call.finally(() => this.pending.delete(call));
+  }
+}
+
+function ignoreAbort(error: Error): void {
+  if (error.name !== 'AbortError') throw error;
+}

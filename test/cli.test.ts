@@ -15,6 +15,13 @@ function assertOneLine(result: { exitCode: number | null; stdout: string; stderr
   assert.match(result.stderr, /^megacomet: [^\n]+\n$/);
 }
 
+/** A port of 127.0.0.1 on which somebody listens until `close`. */
+async function takePort(): Promise<{ port: number; close(): void }> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { port: (server.address() as { port: number }).port, close: () => server.close() };
+}
+
 describe('help', () => {
   for (const command of COMMANDS) {
     it(`of ${command} has a purpose, options and an example`, async () => {
@@ -93,16 +100,16 @@ describe('a wrong option is one line and exit code 2:', () => {
 
 describe('a failure is one line and exit code 1:', () => {
   it('publish without a server', async () => {
-    const result = await runCommand(['publish', 'alice', 'hi', '--api', 'http://127.0.0.1:1']);
+    const { port, close } = await takePort();
+    close();
+    const result = await runCommand(['publish', 'alice', 'hi', '--api', `http://127.0.0.1:${port}`]);
     assertOneLine(result, 1);
-    assert.match(result.stderr, /cannot reach the API at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
+    assert.match(result.stderr, /cannot reach the API at http:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
   });
 
   for (const option of ['--client-ports', '--classic-port', '--api-port']) {
     it(`serve with a port for ${option} that is taken, naming both`, async () => {
-      const taken = createServer().listen(0, '127.0.0.1');
-      await once(taken, 'listening');
-      const { port } = taken.address() as { port: number };
+      const { port, close } = await takePort();
       const runDirectory = await temporaryRunDirectory();
       try {
         const free = ['--client-ports', '0', '--classic-port', '0', '--api-port', '0', '--run-dir', runDirectory.path];
@@ -114,7 +121,7 @@ describe('a failure is one line and exit code 1:', () => {
         assertOneLine(started, 1);
         assert.match(started.stderr, new RegExp(`${option} ${port}:`));
       } finally {
-        taken.close();
+        close();
         await runDirectory.remove();
       }
     });

@@ -78,10 +78,17 @@ describe('start, status and stop', () => {
     try {
       const started = await runCommand(['start', ...FREE, ...where]);
       assert.equal(started.exitCode, 0, started.stderr);
-      assert.match(started.stdout, /^started \(manager \d+\): clients on 127\.0\.0\.1:\d+, API on 127\.0\.0\.1:\d+/);
+      assert.match(
+        started.stdout,
+        /^started \(manager \d+\): clients on 127\.0\.0\.1:\d+, API on http:\/\/127\.0\.0\.1:\d+/,
+      );
       assert.ok(existsSync(join(runDirectory.path, 'serve.log')));
 
-      const status = JSON.parse((await runCommand(['status', '--json', ...where])).stdout);
+      const readStatus = async () => JSON.parse((await runCommand(['status', '--json', ...where])).stdout);
+      const status = await waitFor('the first report of each worker', async () => {
+        const current = await readStatus();
+        return current.workers.every(({ connections }: { connections: number | null }) => connections === 0) && current;
+      });
       assert.equal(status.running, true);
       assert.ok(isAlive(status.manager.pid));
       assert.ok(status.manager.memory.rssBytes > 0);

@@ -46,7 +46,7 @@ export function flag<T>(
   fallbackText?: string,
 ): Option {
   const option = new Option(flags, description).argParser((text: string) => parse(text));
-  if (fallback !== undefined || fallbackText !== undefined) option.default(fallback, fallbackText);
+  if (fallback !== undefined) option.default(fallback, fallbackText ?? String(fallback));
   return option.env(`MEGACOMET_${option.name().replaceAll('-', '_').toUpperCase()}`);
 }
 
@@ -67,17 +67,15 @@ export function addServeFlags(command: Command): Command {
     .addOption(
       flag('--classic-port <port>', "application port of the 2011 protocol, or 'none'", parsePortOrNone, 9000, '9000'),
     )
-    .addOption(flag('--api-port <port>', 'HTTP API', parsePort, 9001))
+    .addOption(flag('--api-port <port>', 'port of the HTTP API', parsePort, 9001))
     .addOption(
-      flag('--workers <count>', 'worker processes', integer(1, WORKERS_MAX), undefined, 'one a core, more if needed'),
+      flag('--workers <count>', 'worker processes (default: one a core, more if needed)', integer(1, WORKERS_MAX)),
     )
     .addOption(
       flag(
         '--max-connections <count>',
-        'client connections, all workers together',
+        'client connections, all workers together (default: what these can hold)',
         integer(1, 100_000_000),
-        undefined,
-        'what the workers can hold',
       ),
     )
     .addOption(runDirectoryFlag())

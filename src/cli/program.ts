@@ -18,8 +18,7 @@ export function packageVersion(): string {
 export function createProgram(): Command {
   const program = new Command('megacomet')
     .description('A push server that holds a million mostly idle HTTP clients on one small machine.')
-    .version(packageVersion(), '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'print this help')
+    .version(packageVersion(), '-V, --version', 'display the version')
     .helpCommand(false)
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nEach command has its own help: megacomet serve --help');

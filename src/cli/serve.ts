@@ -6,7 +6,7 @@
  */
 
 import { Command } from 'commander';
-import { type Manager, startManager } from '../manager/manager.js';
+import type { Manager } from '../manager/manager.js';
 import type { ServeOptions } from '../manager/options.js';
 import { findWorkers, signal } from '../manager/processes.js';
 import { isOperational, OperatorError } from './errors.js';
@@ -49,6 +49,8 @@ async function serve(options: ServeOptions): Promise<void> {
   void signals.second.then(() => endNow(options.runDirectory, 1));
   let manager: Manager;
   try {
+    // Loaded here: the other commands are quicker without it.
+    const { startManager } = await import('../manager/manager.js');
     manager = await startManager(options);
   } catch (error) {
     throw withOption(error, options);

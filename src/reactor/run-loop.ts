@@ -3,7 +3,8 @@
  * timers, child processes) are served between turns.
  *
  * A signal ends the wait (EINTR); its handler runs when Node's loop is next entered, so after every turn without kernel
- * events the loop yields at once. While there are events, turns follow each other for at most 20 ms.
+ * events the loop yields at once. One that arrives in the instant before the wait begins is handled after it, like Node's
+ * other events. While there are events, turns follow each other for at most 20 ms.
  */
 
 import { setImmediate as yieldToNode } from 'node:timers/promises';

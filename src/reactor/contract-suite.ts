@@ -1,0 +1,492 @@
+/**
+ * The reactor contract as tests, for every backend. They rely on nothing but the contract: results may be returned or come
+ * as events, at once or turns later.
+ */
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { AF_UNIX } from '../linux/constants.js';
+import { ECONNREFUSED, ECONNRESET, EMFILE, ENOENT, EPIPE } from '../linux/errno.js';
+import { openDescriptors } from '../linux/proc.js';
+import { encodeSocketAddress, encodeUnixAddress } from '../linux/socket-address.js';
+import { descriptorLimit, openSocketPair, setDescriptorLimit } from '../linux/sockets.js';
+import { Harness, type MakeReactor, type Peer } from './contract-harness.js';
+import { SEND_DONE, SEND_PENDING } from './reactor.js';
+
+export interface ContractOptions {
+  /** Connections take descriptors of the process, so that RLIMIT_NOFILE can stop accepting. */
+  limitedByDescriptors: boolean;
+}
+
+/** More than the socket buffers of both ends can take together (tcp_wmem and tcp_rmem: 4 and 6 MiB). */
+const BIG_BYTES = 24 << 20;
+
+/** Bytes whose order can be checked. */
+function pattern(length: number): Uint8Array {
+  const words = new Uint32Array(length / 4);
+  for (let i = 0; i < words.length; i++) words[i] = i;
+  return new Uint8Array(words.buffer);
+}
+
+export function reactorContract(
+  name: string,
+  makeReactor: MakeReactor,
+  { limitedByDescriptors }: ContractOptions = { limitedByDescriptors: true },
+): void {
+  /** A test with a harness of its own, which is ended and checked afterwards. */
+  function contract(sentence: string, body: (harness: Harness) => Promise<void>, capacity?: number): void {
+    test(sentence, async () => {
+      const harness = new Harness(makeReactor, capacity);
+      try {
+        await body(harness);
+      } finally {
+        harness.destroy();
+      }
+      assert.equal(harness.buffers.liveBytes, 0, 'send buffers were left behind');
+    });
+  }
+
+  describe(`reactor contract: ${name}`, () => {
+    contract('a client is accepted, heard, answered and closed', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      assert.equal(h.reactor.open, 1);
+      peer.socket.write('ping');
+      await h.until('the ping arrives', () => h.bytesOf(connection) === 'ping');
+      assert(h.send(connection, 'pong') >= 0);
+      await h.until('it is sent', () => h.reactor.pendingBytes(connection) === 0);
+      h.close(connection);
+      peer.read();
+      await h.until('the peer reads the end', () => peer.ended);
+      assert.equal(peer.bytes.toString(), 'pong');
+      await h.until('the slot is free', () => h.reactor.open === 0);
+      assert.equal(h.named('closed').length, 0, 'an end of our own is not reported');
+    });
+
+    contract('each client is reported with its listener', async (h) => {
+      const ports = [h.listen(), h.listen(), h.listen()];
+      for (const [listener, port] of ports.entries()) {
+        await h.pair(port);
+        assert.equal(h.named('accepted').at(-1)![2], listener);
+      }
+    });
+
+    contract('a send larger than the socket buffer is pending, then sent, once and in order', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      const bytes = pattern(BIG_BYTES);
+      assert.equal(h.send(connection, bytes), SEND_PENDING);
+      assert(h.reactor.pendingBytes(connection) > 0);
+      assert(h.buffers.liveBytes >= BIG_BYTES, 'the reactor holds a reference');
+      assert.equal(h.send(connection, 'the end'), SEND_PENDING, 'what comes later waits its turn');
+      await h.settle();
+      assert.equal(h.named('sent').length, 0);
+      peer.read();
+      await h.until('all has arrived', () => peer.byteLength === BIG_BYTES + 7);
+      await h.until('sent is reported', () => h.named('sent').length > 0);
+      await h.settle();
+      assert.deepEqual(h.named('sent'), [['sent', connection]]);
+      assert(peer.bytes.equals(Buffer.concat([bytes, Buffer.from('the end')])));
+      assert.equal(h.buffers.liveBytes, 0);
+      assert(h.send(connection, 'again') >= 0, 'the connection goes on');
+    });
+
+    contract('one buffer is sent to many connections', async (h) => {
+      const port = h.listen();
+      const pairs = [await h.pair(port), await h.pair(port), await h.pair(port)];
+      const buffer = h.buffers.allocate(5);
+      h.buffers.bytes(buffer).set(Buffer.from('hello'));
+      for (const { connection } of pairs) assert(h.reactor.send(connection, buffer) >= 0);
+      h.buffers.release(buffer);
+      for (const { peer } of pairs) peer.read();
+      await h.until('all have it', () => pairs.every(({ peer }) => peer.bytes.toString() === 'hello'));
+      await h.until('the buffer is free', () => h.buffers.liveBytes === 0);
+    });
+
+    contract('what is pending is dropped and released when the connection is closed', async (h) => {
+      const { connection } = await h.pair(h.listen());
+      assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
+      h.close(connection);
+      await h.until('the buffer is free', () => h.buffers.liveBytes === 0);
+      await h.settle();
+      assert.equal(h.named('sent').length + h.named('closed').length, 0);
+    });
+
+    contract('an end of stream is reported after the bytes before it', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      peer.socket.end('last words');
+      await h.until('it is closed', () => h.named('closed').length > 0);
+      assert.equal(h.bytesOf(connection), 'last words');
+      assert.deepEqual(h.recorded.at(-1), ['closed', connection, 0]);
+      assert.equal(h.reactor.open, 0, 'the slot was released before');
+    });
+
+    contract('a reset is reported as ECONNRESET', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      peer.socket.resetAndDestroy();
+      await h.until('it is closed', () => h.named('closed').length > 0);
+      assert.deepEqual(h.recorded.at(-1), ['closed', connection, ECONNRESET]);
+    });
+
+    contract('a reset ends a pending send', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
+      peer.socket.resetAndDestroy();
+      await h.until('it is closed', () => h.named('closed').length > 0);
+      const [, subject, errno] = h.recorded.at(-1)!;
+      assert.equal(subject, connection);
+      assert(errno === ECONNRESET || errno === EPIPE, `errno ${errno}`);
+      assert.equal(h.buffers.liveBytes, 0);
+    });
+
+    contract('an end of stream while a send is pending is reported after the send', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
+      peer.socket.end('request');
+      await h.until('the request arrives', () => h.bytesOf(connection) === 'request');
+      await h.settle();
+      assert.equal(h.named('closed').length, 0);
+      peer.read();
+      await h.until('it is closed', () => h.named('closed').length > 0);
+      assert.deepEqual(
+        h.recorded.filter(([event]) => event === 'sent' || event === 'closed'),
+        [
+          ['sent', connection],
+          ['closed', connection, 0],
+        ],
+      );
+      await h.until('the peer has all', () => peer.byteLength === BIG_BYTES);
+    });
+
+    contract('a send on a connection that the peer has reset fails, by its result or by an event', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      peer.socket.resetAndDestroy();
+      await new Promise((resolve) => peer.socket.once('close', resolve));
+      const result = h.send(connection, 'too late');
+      if (result >= 0) await h.until('it is closed', () => h.named('closed').length > 0);
+      else assert(result === -ECONNRESET || result === -EPIPE, `result ${result}`);
+      await h.settle();
+      assert.equal(h.named('closed').length, result < 0 ? 0 : 1);
+      assert.equal(h.reactor.open, 0);
+    });
+
+    contract('shutdown ends our side only', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      assert(h.send(connection, 'bye') >= 0);
+      h.reactor.shutdown(connection);
+      h.reactor.shutdown(connection);
+      peer.read();
+      await h.until('the peer reads the end', () => peer.ended);
+      assert.equal(peer.bytes.toString(), 'bye');
+      peer.socket.write('one more thing');
+      await h.until('it is still heard', () => h.bytesOf(connection) === 'one more thing');
+      assert.equal(h.named('closed').length, 0);
+      peer.socket.end();
+      await h.until('it is closed', () => h.named('closed').length > 0);
+      assert.deepEqual(h.recorded.at(-1), ['closed', connection, 0]);
+    });
+
+    contract('shutdown waits for what is pending', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
+      h.reactor.shutdown(connection);
+      peer.read();
+      await h.until('the peer reads the end', () => peer.ended);
+      assert.equal(peer.byteLength, BIG_BYTES);
+    });
+
+    contract('abort resets the connection', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      peer.read();
+      h.abort(connection);
+      await h.until('the peer is told', () => peer.error !== undefined);
+      assert.equal(peer.error, 'ECONNRESET');
+      assert.equal(h.reactor.open, 0);
+    });
+
+    contract('connects to a TCP server, from the address it was told', async (h) => {
+      const clients: Peer[] = [];
+      const server = net.createServer((socket) => clients.push(h.peerOf(socket).read())).listen(0, '127.0.0.1');
+      await h.until('the server listens', () => server.listening);
+      const { port } = server.address() as net.AddressInfo;
+      const connection = h.connect(encodeSocketAddress('127.0.0.1', port), encodeSocketAddress('127.0.0.9', 0));
+      assert(connection >= 0);
+      assert.equal(h.recorded.length, 0, 'nothing is reported outside a turn');
+      await h.until('it is connected', () => h.named('connected').length > 0 && clients.length > 0);
+      assert.equal(clients[0].socket.remoteAddress, '127.0.0.9');
+      assert(h.send(connection, 'hello') >= 0);
+      clients[0].socket.write('welcome');
+      await h.until('both are heard', () => clients[0].byteLength === 5 && h.bytesOf(connection) === 'welcome');
+      server.close();
+    });
+
+    contract('a refused connection is reported once, by the result or by closed', async (h) => {
+      const server = net.createServer().listen(0, '127.0.0.1');
+      await h.until('the server listens', () => server.listening);
+      const { port } = server.address() as net.AddressInfo;
+      await new Promise((resolve) => server.close(resolve));
+      await failedConnect(h, encodeSocketAddress('127.0.0.1', port), ECONNREFUSED);
+    });
+
+    contract('connects to a Unix socket, or says that there is none', async (h) => {
+      const directory = mkdtempSync(join(tmpdir(), 'reactor-'));
+      const path = join(directory, 'socket');
+      await failedConnect(h, encodeUnixAddress(path), ENOENT);
+      const clients: Peer[] = [];
+      const server = net.createServer((socket) => clients.push(h.peerOf(socket).read())).listen(path);
+      await h.until('the server listens', () => server.listening);
+      const connection = h.connect(encodeUnixAddress(path));
+      await h.until('it is connected', () => h.named('connected').length > 0 && clients.length > 0);
+      assert(h.send(connection, 'hello') >= 0);
+      await h.until('it is heard', () => clients[0].byteLength === 5);
+      clients[0].socket.end('bye');
+      await h.until('it is closed', () => h.named('closed').length > 0);
+      assert.equal(h.bytesOf(connection), 'bye');
+      assert.equal(h.recorded.at(-1)![2], 0);
+      server.close();
+      rmSync(directory, { recursive: true });
+    });
+
+    contract('adopts sockets that somebody else has opened', async (h) => {
+      const [left, right] = openSocketPair(AF_UNIX).map((fd) => h.adopt(fd));
+      assert.equal(h.reactor.open, 2);
+      assert(h.send(left, 'over') >= 0);
+      await h.until('it arrives', () => h.bytesOf(right) === 'over');
+      h.close(left);
+      await h.until('the other end is told', () => h.named('closed').length > 0);
+      assert.deepEqual(h.recorded.at(-1), ['closed', right, 0]);
+    });
+
+    contract(
+      'a connection that is closed inside a batch gets no event of that batch, nor does its successor',
+      async (h) => {
+        const port = h.listen();
+        const first = await h.pair(port);
+        const second = await h.pair(port);
+        h.on.received = (connection) => {
+          if (connection === first.connection) h.close(second.connection);
+          else if (connection === second.connection) h.close(first.connection);
+        };
+        first.peer.socket.write('x');
+        second.peer.socket.write('x');
+        // No turn until all three have happened, so that they are in one batch.
+        const third = net.connect({ port, host: '127.0.0.1' });
+        await new Promise((resolve) => third.once('connect', resolve));
+        const successor = h.peerOf(third);
+        await h.until('the third is accepted', () => h.named('accepted').length === 3);
+        await h.settle();
+        assert.equal(h.named('received').length, 1);
+        const connection = h.named('accepted')[2][1];
+        const before = h.recorded.length;
+        successor.socket.write('mine');
+        await h.until('the third is heard', () => h.recorded.length > before);
+        assert.deepEqual(h.recorded.slice(before), [['received', connection, 'mine']]);
+      },
+    );
+
+    contract('accepting can be paused and resumed', async (h) => {
+      const port = h.listen();
+      await h.pair(port);
+      h.reactor.pauseAccepting();
+      const waiting = await h.peer(port);
+      waiting.socket.write('early');
+      await h.settle();
+      assert.equal(h.named('accepted').length, 1);
+      h.reactor.resumeAccepting();
+      await h.until('the waiting client is heard', () => h.named('received').length > 0);
+      assert.equal(h.named('accepted').length, 2);
+      assert.equal(h.named('acceptingStopped').length, 0, 'only what the reactor does by itself is reported');
+    });
+
+    contract(
+      'at its capacity it stops accepting, says so once, and goes on when a connection has ended',
+      async (h) => {
+        // The clients are in another process, because descriptors of this one may take slots.
+        const port = h.listen();
+        const clients = 100;
+        const script = `for (let i = 0; i < ${clients}; i++) require('net').connect(${port}, '127.0.0.1').on('error', () => {})`;
+        const child = spawn(process.execPath, ['-e', script], { stdio: 'ignore' });
+        await h.until('it stops', () => h.named('acceptingStopped').length > 0);
+        await h.settle();
+        assert.deepEqual(h.named('acceptingStopped'), [['acceptingStopped', 0]]);
+        const full = h.reactor.open;
+        assert(full > 0 && full <= h.reactor.capacity, `${full} connections`);
+        h.close(h.named('accepted')[0][1]);
+        await h.until('it has stopped again', () => h.named('acceptingStopped').length === 2);
+        assert.equal(h.named('acceptingResumed').length, 1);
+        assert.equal(h.reactor.open, full);
+        const ended = new Promise((resolve) => child.once('exit', resolve));
+        child.kill();
+        await ended;
+        await h.until('all have ended', () => h.reactor.open === 0);
+      },
+      64,
+    );
+
+    if (limitedByDescriptors) {
+      contract('out of descriptors it stops accepting, says so once, serves on, and accepts again', async (h) => {
+        const { soft } = descriptorLimit();
+        const port = h.listen();
+        h.reactor.pauseAccepting();
+        const peers: Peer[] = [];
+        for (let i = 0; i < 30; i++) peers.push(await h.peer(port));
+        h.reactor.resumeAccepting();
+        try {
+          setDescriptorLimit(limitWithFree(10));
+          await h.until('it stops', () => h.named('acceptingStopped').length > 0);
+          assert.deepEqual(h.named('acceptingStopped'), [['acceptingStopped', EMFILE]]);
+          const held = h.reactor.open;
+          assert(held > 0 && held < peers.length, `${held} connections`);
+          for (const peer of peers) peer.read().socket.write('still there?');
+          await h.until('all that are held are heard', () => h.named('received').length === held);
+          for (const connection of h.live) assert(h.send(connection, 'yes') >= 0);
+          await h.until('all are answered', () => peers.filter((peer) => peer.byteLength > 0).length === held);
+          assert.equal(h.named('acceptingStopped').length, 1);
+
+          h.close(h.named('accepted')[0][1]);
+          await h.until('it has stopped again', () => h.named('acceptingStopped').length === 2);
+          assert.equal(h.named('accepted').length, held + 1);
+        } finally {
+          setDescriptorLimit(soft);
+        }
+        // Nothing ends here: the reactor finds out by itself.
+        await h.until('everybody is accepted', () => h.named('accepted').length === peers.length);
+        assert.equal(h.named('acceptingResumed').length, 2);
+      });
+    }
+
+    for (const event of ['accepted', 'connected', 'received', 'sent'] as const) {
+      contract(`a connection may be closed inside ${event}`, async (h) => {
+        const port = h.listen();
+        const ends = new Set<number>();
+        const end = (connection: number) => {
+          ends.add(connection);
+          h.close(connection);
+        };
+        h.on.connected = event === 'connected' ? end : (connection) => void h.send(connection, 'x');
+        h.on.received = (connection) => {
+          if (event === 'received') end(connection);
+          if (event === 'sent' && h.send(connection, pattern(BIG_BYTES)) === SEND_DONE) assert.fail('it was too small');
+        };
+        if (event === 'accepted') h.on.accepted = end;
+        if (event === 'sent') h.on.sent = end;
+        if (event === 'sent') (await h.peer(port)).read().socket.write('x');
+        else h.connect(encodeSocketAddress('127.0.0.1', port));
+        await h.until('one end is closed', () => ends.size === 1);
+        if (event !== 'sent') await h.until('the other end is told', () => h.reactor.open === 0);
+        await h.settle();
+        const [closed] = ends;
+        const after = h.recorded.slice(h.recorded.findLastIndex(([name]) => name === event) + 1);
+        assert(!after.some(([name, subject]) => subject === closed && name !== 'accepted'), JSON.stringify(after));
+      });
+    }
+
+    contract('inside closed the slot is free, and a new connection may be begun', async (h) => {
+      const port = h.listen();
+      const { peer } = await h.pair(port);
+      h.on.closed = () => {
+        delete h.on.closed;
+        assert.equal(h.reactor.open, 0);
+        h.connect(encodeSocketAddress('127.0.0.1', port));
+      };
+      peer.socket.end();
+      await h.until('the new one is connected', () => h.named('connected').length === 1);
+      await h.until('and accepted', () => h.named('accepted').length === 2);
+    });
+
+    test('it may be destroyed inside an event', async () => {
+      const h = new Harness(makeReactor);
+      const port = h.listen();
+      const peers = [(await h.pair(port)).peer, (await h.pair(port)).peer];
+      let received = 0;
+      h.on.received = (_connection, bytes, start) => {
+        received++;
+        h.reactor.destroy();
+        assert.equal(bytes[start], 'x'.charCodeAt(0), 'the view is still valid');
+      };
+      for (const peer of peers) peer.socket.write('x');
+      const deadlineMs = performance.now() + 5000;
+      while (received === 0 && performance.now() < deadlineMs) h.reactor.turn(10);
+      assert.equal(received, 1, 'no event follows');
+      for (const peer of peers) peer.socket.destroy();
+    });
+
+    contract('a turn without events lasts as long as it may, and no longer', async (h) => {
+      const beginMs = performance.now();
+      assert.equal(h.reactor.turn(50), 0);
+      const tookMs = performance.now() - beginMs;
+      assert(tookMs >= 49 && tookMs < 2000, `${tookMs} ms`);
+    });
+
+    contract('a signal ends the wait', async (h) => {
+      let signals = 0;
+      process.once('SIGUSR2', () => signals++);
+      spawn('sh', ['-c', `sleep 0.1; kill -USR2 ${process.pid}`], { stdio: 'ignore' });
+      const beginMs = performance.now();
+      while (signals === 0 && performance.now() - beginMs < 8000) {
+        assert.equal(h.reactor.turn(8000), 0);
+        await new Promise(setImmediate);
+      }
+      assert.equal(signals, 1);
+      assert(performance.now() - beginMs < 4000, 'the wait went on');
+    });
+
+    contract('5,000 connections, ended in every way, leave nothing behind', async (h) => {
+      const port = h.listen();
+      const target = encodeSocketAddress('127.0.0.1', port);
+      await h.pair(port).then(({ connection }) => h.close(connection));
+      await h.settle();
+      const descriptorsBefore = openDescriptors('self');
+      let begun = 0;
+      const ways = [
+        (connection: number) => h.close(connection),
+        (connection: number) => h.abort(connection),
+        (connection: number) => h.reactor.shutdown(connection),
+        (connection: number) => void h.send(connection, 'request'),
+      ];
+      h.on.connected = (connection) => ways[begun % ways.length](connection);
+      h.on.received = (connection) => {
+        if (h.send(connection, 'answer') >= 0) h.close(connection);
+      };
+      const total = 5000;
+      while (begun < total) {
+        for (let i = 0; i < 50; i++, begun++) {
+          const source = encodeSocketAddress(`127.0.0.${2 + (begun % 50)}`, 0);
+          assert(h.connect(target, source) >= 0);
+          h.reactor.turn(0);
+        }
+        await h.until('all of them have ended', () => h.reactor.open === 0);
+        h.recorded.length = 0;
+      }
+      await h.settle();
+      assert.equal(h.reactor.open, 0);
+      assert.equal(openDescriptors('self'), descriptorsBefore);
+      assert.equal(h.buffers.liveBytes, 0);
+    });
+  });
+}
+
+async function failedConnect(h: Harness, target: Uint8Array, errno: number): Promise<void> {
+  const before = h.recorded.length;
+  const connection = h.connect(target);
+  if (connection < 0) {
+    assert.equal(connection, -errno);
+    await h.settle();
+    assert.equal(h.recorded.length, before);
+  } else {
+    await h.until('it fails', () => h.recorded.length > before);
+    assert.deepEqual(h.recorded.slice(before), [['closed', connection, errno]]);
+  }
+  assert.equal(h.reactor.open, 0);
+}
+
+/** A soft limit of descriptors below which so many numbers are free, and the one that reading the directory takes. */
+function limitWithFree(free: number): number {
+  const used = new Set(readdirSync('/proc/self/fd').map(Number));
+  let limit = 0;
+  for (let left = free; left > 0; limit++) if (!used.has(limit)) left--;
+  return limit;
+}

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { describe, test } from 'node:test';
+import type { Reactor } from './reactor.js';
+import { runLoop } from './run-loop.js';
+
+/** A reactor of which the loop sees the turns only: it answers with the counts of a script, then with 0. */
+function scripted(counts: number[]): { reactor: Reactor; waits: number[] } {
+  const waits: number[] = [];
+  const turn = (waitMs: number) => {
+    waits.push(waitMs);
+    return counts.shift() ?? 0;
+  };
+  return { reactor: { turn } as unknown as Reactor, waits };
+}
+
+describe('run loop', () => {
+  test('runs turns until it is stopped, and tells the number of events of each', async () => {
+    const { reactor, waits } = scripted([3, 0, 5]);
+    const told: number[] = [];
+    const afterTurn = (events: number) => void told.push(events);
+    await runLoop(reactor, { turnWaitMs: 250, afterTurn, stopped: () => told.length === 4 });
+    assert.deepEqual(told, [3, 0, 5, 0]);
+    assert.deepEqual(waits, [250, 250, 250, 250]);
+  });
+
+  test('the next wait is what afterTurn returns, but no longer than turnWaitMs', async () => {
+    const { reactor, waits } = scripted([]);
+    const answers = [0, 10, 1000, undefined];
+    await runLoop(reactor, { turnWaitMs: 250, afterTurn: () => answers.shift(), stopped: () => waits.length === 5 });
+    assert.deepEqual(waits, [250, 0, 10, 250, 250]);
+  });
+
+  test('timers of Node run in spite of a flood of events', async () => {
+    const { reactor } = scripted(Array(1e6).fill(1));
+    let fired = false;
+    setTimeout(() => {
+      fired = true;
+    }, 5);
+    const beginMs = performance.now();
+    await runLoop(reactor, {
+      turnWaitMs: 250,
+      afterTurn: () => undefined,
+      stopped: () => fired || performance.now() - beginMs > 5000,
+    });
+    assert(fired);
+  });
+
+  test('what afterTurn throws ends the loop', async () => {
+    const { reactor } = scripted([]);
+    const afterTurn = () => {
+      throw new Error('enough');
+    };
+    await assert.rejects(runLoop(reactor, { turnWaitMs: 1, afterTurn, stopped: () => false }), /enough/);
+  });
+
+  test('a signal ends the wait and is handled', async () => {
+    const script = `
+      import { EpollReactor } from '${new URL('./epoll.js', import.meta.url)}';
+      import { SendBuffers } from '${new URL('./send-buffers.js', import.meta.url)}';
+      import { runLoop } from '${new URL('./run-loop.js', import.meta.url)}';
+      let stopped = false;
+      process.on('SIGTERM', () => { stopped = true; });
+      const reactor = new EpollReactor({ capacity: 64, events: {}, buffers: new SendBuffers() });
+      console.log('ready');
+      await runLoop(reactor, { turnWaitMs: 8000, afterTurn: () => undefined, stopped: () => stopped });
+      reactor.destroy();
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    const beginMs = performance.now();
+    // Again and again, because one that comes just before the wait begins does not end it.
+    const signals = setInterval(() => child.kill('SIGTERM'), 50);
+    const code = await new Promise((resolve) => child.once('exit', resolve));
+    clearInterval(signals);
+    assert.equal(code, 0);
+    assert(performance.now() - beginMs < 4000);
+  });
+});

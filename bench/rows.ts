@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { ManagerStatus } from '../src/manager/manager.js';
 import type { Protocol } from './client-protocol.js';
 
 const START_TIMEOUT_MS = 15_000;
@@ -124,12 +125,6 @@ async function startSimple(program: string, argumentList: string[]): Promise<Ben
   }
 }
 
-/** What the bench needs of `GET /v1/status`. */
-interface Status {
-  manager: { pid: number };
-  workers: { pid: number }[];
-}
-
 async function startMegaComet(connections: number): Promise<BenchServer> {
   const runDirectory = await mkdtemp(join(tmpdir(), 'megacomet-bench-'));
   const [port, apiPort, classicPort] = await freePorts(3);
@@ -156,7 +151,7 @@ async function startMegaComet(connections: number): Promise<BenchServer> {
       port,
       processes: [
         ...status.workers.map(({ pid }) => ({ role: 'worker' as const, pid })),
-        { role: 'manager', pid: status.manager.pid },
+        { role: 'manager', pid: status.pid },
       ],
       fanOut: (message) => publish(api, message),
       stop,
@@ -168,13 +163,13 @@ async function startMegaComet(connections: number): Promise<BenchServer> {
 }
 
 /** Asks until the server answers and has its worker. */
-async function statusOf(api: string, child: ChildProcess): Promise<Status> {
+async function statusOf(api: string, child: ChildProcess): Promise<ManagerStatus> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (child.exitCode === null && performance.now() < deadline) {
     const response = await fetch(`${api}/v1/status`).catch(() => null); // not listening yet
     if (response?.ok) {
-      const status = (await response.json()) as Status;
-      if (status.workers.length > 0) return status;
+      const status = (await response.json()) as ManagerStatus;
+      if (status.workers.length > 0 && status.workers.every(({ linked }) => linked)) return status;
     }
     await sleep(50);
   }

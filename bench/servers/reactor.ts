@@ -10,6 +10,7 @@
 import { openListener } from '../../src/linux/sockets.js';
 import { EpollReactor } from '../../src/reactor/epoll.js';
 import type { ReactorEvents } from '../../src/reactor/reactor.js';
+import { runLoop } from '../../src/reactor/run-loop.js';
 import { SendBuffers } from '../../src/reactor/send-buffers.js';
 
 const CAPACITY = 20_000;
@@ -28,8 +29,8 @@ class HoldingServer implements ReactorEvents {
     return port;
   }
 
-  turn(): void {
-    this.reactor.turn(TURN_WAIT_MS);
+  run(): Promise<void> {
+    return runLoop(this.reactor, { turnWaitMs: TURN_WAIT_MS, afterTurn: () => undefined, stopped: () => false });
   }
 
   received(connection: number, bytes: Uint8Array, start: number, end: number): void {
@@ -68,8 +69,4 @@ class HoldingServer implements ReactorEvents {
 const server = new HoldingServer();
 console.log(server.start());
 
-function loop(): void {
-  server.turn();
-  setImmediate(loop);
-}
-loop();
+await server.run();

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
+import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
+import type { Receipt } from '../manager/routes.js';
+import { type Api, createApi } from './api.js';
+
+interface Answer {
+  status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: the tests look at what came
+  body: any;
+  allow: string | null;
+}
+
+describe('the HTTP API', () => {
+  let api: Api;
+  let port: number;
+  let published: { channel: string; kind: number; data: string }[] = [];
+
+  before(async () => {
+    const publish = async (channel: string, kind: number, data: Buffer): Promise<Receipt> => {
+      const sequence = published.push({ channel, kind, data: data.toString() });
+      const receivers = channel === 'alice' ? 2 : 0;
+      return { cursor: `e-${sequence}`, sequence, status: receivers > 0 ? 'delivered' : 'queued', receivers };
+    };
+    api = createApi({ routes: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1' });
+    port = await api.listen('127.0.0.1', 0);
+  });
+  beforeEach(() => {
+    published = [];
+  });
+  after(() => api.close());
+
+  async function send(method: string, path: string, body?: string, type = 'application/json'): Promise<Answer> {
+    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': type };
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers, body: body ?? null });
+    return { status: response.status, body: await response.json(), allow: response.headers.get('allow') };
+  }
+
+  const publish = (body: unknown) => send('POST', '/v1/publish', JSON.stringify(body));
+
+  test('one publication answers with its cursor, what became of it, and its receivers', async () => {
+    const { status, body } = await publish({ channel: 'alice', data: 'hello' });
+    assert.deepEqual([status, body], [200, { cursor: 'e-1', status: 'delivered', receivers: 2 }]);
+  });
+
+  test('a string is published as its text, anything else as its JSON', async () => {
+    for (const data of ['text "ü"', { a: [1] }, null, 0, false, '']) await publish({ channel: 'bob', data });
+    assert.deepEqual(
+      published.map(({ kind, data }) => [kind, data]),
+      [
+        [KIND_TEXT, 'text "ü"'],
+        [KIND_JSON, '{"a":[1]}'],
+        [KIND_JSON, 'null'],
+        [KIND_JSON, '0'],
+        [KIND_JSON, 'false'],
+        [KIND_TEXT, ''],
+      ],
+    );
+    const odd = '{"__proto__":{"x":1},"constructor":{"prototype":{}}}';
+    assert.equal((await send('POST', '/v1/publish', `{"channel":"bob","data":${odd}}`)).status, 200);
+    assert.equal(published.at(-1)?.data, odd);
+  });
+
+  test('a batch answers in its order', async () => {
+    const { status, body } = await publish([
+      { channel: 'alice', data: 1 },
+      { channel: 'bob', data: 2 },
+    ]);
+    assert.equal(status, 200);
+    assert.deepEqual(body, [
+      { cursor: 'e-1', status: 'delivered', receivers: 2 },
+      { cursor: 'e-2', status: 'queued', receivers: 0 },
+    ]);
+  });
+
+  test('a 400 names the field, and nothing of an invalid batch is published', async () => {
+    const good = { channel: 'alice', data: 1 };
+    const cases: [body: unknown, field: string | undefined][] = [
+      [{ data: 1 }, 'channel'],
+      [{ channel: 'alice' }, 'data'],
+      [{ channel: '', data: 1 }, 'channel'],
+      [{ channel: 7, data: 1 }, 'channel'],
+      [{ channel: 'ü'.repeat(65), data: 1 }, 'channel'],
+      [{ channel: 'a\u0000b', data: 1 }, 'channel'],
+      [{ channel: 'a\ud800', data: 1 }, 'channel'],
+      [{ ...good, other: 1 }, 'other'],
+      [[good, good, good, { channel: '', data: 1 }], '[3].channel'],
+      [[good, { channel: 'a' }], '[1].data'],
+      [[good, { ...good, other: 1 }], '[1].other'],
+      [[good, 'x'], '[1]'],
+      [[], undefined],
+      [7, undefined],
+      [null, undefined],
+      [Array(BATCH_PUBLICATIONS_MAX + 1).fill(good), undefined],
+    ];
+    for (const [body, field] of cases) {
+      const answer = await publish(body);
+      assert.equal(answer.status, 400, JSON.stringify(body).slice(0, 80));
+      assert.equal(answer.body.error.field, field);
+      assert.equal(answer.body.error.code, 'invalid');
+      assert.ok(answer.body.error.message.includes(field ?? 'the body'), answer.body.error.message);
+    }
+    const broken = await send('POST', '/v1/publish', '{"channel":');
+    assert.deepEqual([broken.status, broken.body.error.code], [400, 'invalid']);
+    assert.deepEqual(published, []);
+  });
+
+  test('names of 128 bytes pass, whatever script they are in', async () => {
+    for (const channel of ['x'.repeat(128), 'ü'.repeat(64), '😀'.repeat(32), 'a.b/c d']) {
+      assert.equal((await publish({ channel, data: 1 })).status, 200);
+    }
+  });
+
+  test('data above the limit is 413 and names the field, a body above the limit is 413', async () => {
+    const fits = 'm'.repeat(MESSAGE_BYTES_MAX);
+    assert.equal((await publish({ channel: 'bob', data: fits })).status, 200);
+    const large = await publish([
+      { channel: 'bob', data: 1 },
+      { channel: 'bob', data: `${fits}m` },
+    ]);
+    assert.deepEqual([large.status, large.body.error.code, large.body.error.field], [413, 'too_large', '[1].data']);
+    assert.equal(published.length, 1);
+    const headers = { 'content-type': 'application/json', 'content-length': API_BODY_BYTES_MAX + 1 };
+    const request = httpRequest({ port, method: 'POST', path: '/v1/publish', headers });
+    request.on('error', () => {});
+    request.write('[');
+    const [response] = await once(request, 'response');
+    assert.equal(response.statusCode, 413);
+    request.destroy();
+  });
+
+  test('what a browser can send across origins is refused', async () => {
+    const body = '{"channel":"alice","data":1}';
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
+      const { status, body: answer } = await send('POST', '/v1/publish', body, type);
+      assert.deepEqual([status, answer.error.code], [415, 'unsupported_media_type'], type);
+    }
+    assert.equal((await send('OPTIONS', '/v1/publish')).status, 405);
+    for (const [host, expected] of [
+      ['evil.example:9001', 403],
+      ['localhost:9001', 200],
+      ['[::1]:9001', 200],
+    ] as const) {
+      const socket = connect(port, '127.0.0.1');
+      socket.end(`GET /v1/status HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+      const [chunk] = await once(socket, 'data');
+      assert.match(String(chunk), new RegExp(`^HTTP/1.1 ${expected} `), host);
+    }
+    assert.deepEqual(published, []);
+  });
+
+  test('status is what the manager says; unknown paths are 404 and wrong methods 405, in JSON', async () => {
+    assert.deepEqual((await send('GET', '/v1/status')).body, { pid: 7 });
+    const unknown = await send('GET', '/v1/nothing?x');
+    assert.deepEqual([unknown.status, unknown.body.error.code], [404, 'not_found']);
+    const wrong = await send('GET', '/v1/publish?x=1');
+    assert.deepEqual([wrong.status, wrong.body.error.code, wrong.allow], [405, 'method_not_allowed', 'POST']);
+    assert.equal((await send('DELETE', '/v1/status')).status, 405);
+  });
+});

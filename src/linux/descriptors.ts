@@ -30,8 +30,8 @@ import { mapNative } from './native-memory.js';
 import { encodeUnixAddress } from './socket-address.js';
 import { closeDescriptor } from './sockets.js';
 
-/** SCM_MAX_FD of the kernel. */
-export const DESCRIPTORS_PER_MESSAGE_MAX = 253;
+/** The kernel takes 253 (SCM_MAX_FD), musl's sendmsg has room for 252: 1,024 bytes with the header. */
+export const DESCRIPTORS_PER_MESSAGE_MAX = 252;
 export const DESCRIPTOR_TEXT_BYTES_MAX = 2048;
 
 const IOVEC = 64;

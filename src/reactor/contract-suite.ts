@@ -161,6 +161,19 @@ export function reactorContract(
       await h.until('the peer has all', () => peer.byteLength === BIG_BYTES);
     });
 
+    contract('a reset ends a send that was pending when the end of stream came', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
+      peer.socket.end('request');
+      await h.until('the request arrives', () => h.named('received').length > 0);
+      await h.settle();
+      peer.socket.resetAndDestroy();
+      await h.until('it is closed', () => h.named('closed').length > 0);
+      assert.equal(h.recorded.at(-1)![1], connection);
+      assert.notEqual(h.recorded.at(-1)![2], 0);
+      assert.equal(h.named('sent').length, 0);
+    });
+
     contract('a send on a connection that the peer has reset fails, by its result or by an event', async (h) => {
       const { peer, connection } = await h.pair(h.listen());
       peer.socket.resetAndDestroy();
@@ -221,6 +234,30 @@ export function reactorContract(
       clients[0].socket.write('welcome');
       await h.until('both are heard', () => clients[0].byteLength === 5 && h.bytesOf(connection) === 'welcome');
       server.close();
+    });
+
+    contract('connects over IPv6', async (h) => {
+      const server = net.createServer((socket) => h.peerOf(socket).socket.end('six')).listen(0, '::1');
+      await h.until('the server listens', () => server.listening);
+      const { port } = server.address() as net.AddressInfo;
+      const connection = h.connect(encodeSocketAddress('::1', port), encodeSocketAddress('::1', 0));
+      await h.until('it is closed', () => h.named('closed').length > 0);
+      assert.equal(h.bytesOf(connection), 'six');
+      server.close();
+    });
+
+    contract('an idle connection causes no events, whatever state it is in', async (h) => {
+      const port = h.listen();
+      await h.pair(port);
+      const shut = await h.pair(port);
+      h.reactor.shutdown(shut.connection);
+      const full = await h.pair(port);
+      h.send(full.connection, pattern(BIG_BYTES));
+      full.peer.socket.end();
+      await h.settle();
+      let events = 0;
+      for (let i = 0; i < 5; i++) events += h.reactor.turn(5);
+      assert.equal(events, 0);
     });
 
     contract('a refused connection is reported once, by the result or by closed', async (h) => {

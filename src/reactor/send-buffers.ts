@@ -11,7 +11,6 @@
  * handle that is not in use is a bug and throws.
  */
 
-import assert from 'node:assert/strict';
 import { mapNative, type NativeMemory, unmapNative } from '../linux/native-memory.js';
 
 const CLASS_BYTES_MIN_LOG2 = 8;
@@ -50,7 +49,7 @@ export class SendBuffers {
    * @throws SystemError ENOMEM
    */
   allocate(length: number): number {
-    assert(Number.isInteger(length) && length > 0, `a buffer of ${length} bytes`);
+    if (!Number.isInteger(length) || length <= 0) throw new RangeError(`a buffer of ${length} bytes`);
     const sizeClass = classOf(length);
     // Memory first: where there is none, mapNative throws and no handle is lost.
     const mapping = sizeClass === OWN_MAPPING ? mapNative(length) : undefined;
@@ -69,7 +68,7 @@ export class SendBuffers {
 
   /** The bytes of a buffer, exactly its length, to fill before it is sent. The view ends with the last reference. */
   bytes(handle: number): Uint8Array {
-    assert(this.#references[handle] > 0, `buffer ${handle} is not in use`);
+    if (!(this.#references[handle] > 0)) throw notInUse(handle);
     const memory = this.#memory[handle]!;
     const offset = this.#addresses[handle] - memory.address;
     return memory.bytes.subarray(offset, offset + this.#lengths[handle]);
@@ -87,13 +86,13 @@ export class SendBuffers {
 
   /** One reference more. */
   retain(handle: number): void {
-    assert(this.#references[handle] > 0, `buffer ${handle} is not in use`);
+    if (!(this.#references[handle] > 0)) throw notInUse(handle);
     this.#references[handle]++;
   }
 
   /** One reference less; the last one frees the buffer. */
   release(handle: number): void {
-    assert(this.#references[handle] > 0, `buffer ${handle} is not in use`);
+    if (!(this.#references[handle] > 0)) throw notInUse(handle);
     if (--this.#references[handle] > 0) return;
     const sizeClass = this.#classes[handle];
     this.#liveBytes -= sizeOf(sizeClass, this.#lengths[handle]);
@@ -143,6 +142,10 @@ export class SendBuffers {
     classes.set(this.#classes);
     this.#classes = classes;
   }
+}
+
+function notInUse(handle: number): Error {
+  return new Error(`buffer ${handle} is not in use: a bug of the caller`);
 }
 
 /** The smallest class that holds so many bytes. */

@@ -69,7 +69,8 @@ export class TimerWheel {
     if (Number.isNaN(this.#tick)) this.#tick = Math.floor(nowMs / this.#tickMs);
     // Rounded up, so never early. The tick being visited is over: the next one is the earliest.
     const deadline = Math.max(Math.ceil((nowMs + delayMs) / this.#tickMs), this.#tick + 1);
-    assert(deadline - this.#tick <= TICKS_MAX, `a delay of ${delayMs} ms is beyond ${TICKS_MAX} ticks`);
+    if (deadline - this.#tick > TICKS_MAX)
+      throw new RangeError(`a delay of ${delayMs} ms is beyond ${TICKS_MAX} ticks`);
     if (this.#next[slot] !== UNSCHEDULED) this.#unlink(slot);
     // Both operators take the low bits of a double as large as 2^53.
     this.#deadlines[slot] = deadline & TICKS_MAX;

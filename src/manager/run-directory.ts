@@ -45,7 +45,7 @@ export class RunDirectory {
     if (Buffer.byteLength(join(path, 'listeners.sock')) > SOCKET_PATH_BYTES_MAX) {
       throw failure('ERUNDIR', `the run directory's path is too long for a Unix socket: ${path}`);
     }
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path);
     // Not stat: where strangers may write (/tmp), one could have put a link to a directory of theirs in its place.
     const status = lstatSync(path);
     if (!status.isDirectory()) throw failure('ERUNDIR', `${path} is no directory; choose another --run-dir`);
@@ -73,6 +73,17 @@ export class RunDirectory {
     for (const name of ['manager.json', 'manager.sock', 'listeners.sock'])
       rmSync(join(this.path, name), { force: true });
     closeDescriptor(this.#lock);
+  }
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    // A file in its place is found out right after this.
+    if (code !== 'EEXIST')
+      throw failure('ERUNDIR', `the run directory cannot be made (${message}); choose another --run-dir`);
   }
 }
 

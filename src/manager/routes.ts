@@ -147,7 +147,7 @@ export class Routes {
     this.#index.add(bytes, start, end, worker);
     // A million clients that return together find an empty log or a small one: no string is made in the first case.
     if (this.#flights.size === 0 && this.#log.counters.publications === 0) return;
-    const channel = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString();
+    const channel = decodeName(bytes, start, end);
     const flight = this.#flights.get(channel);
     if (flight !== undefined) flight.subscribed = true;
     else if (this.#log.oldest(channel) !== undefined) this.#send(this.#newFlight(channel));
@@ -230,4 +230,10 @@ export class Routes {
       receivers,
     };
   }
+}
+
+/** The name as a string. Chunks of a socket are Buffers, which decode a part of themselves without a view of it. */
+function decodeName(bytes: Uint8Array, start: number, end: number): string {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return buffer.toString('utf8', start, end);
 }

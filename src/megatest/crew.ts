@@ -135,7 +135,13 @@ export class Crew extends EventEmitter {
   }
 
   private start(config: ClientsConfig): void {
-    const process = fork(CHILD_FILE, [], { serialization: 'advanced', execArgv: [], stdio: ['ignore', 2, 2, 'ipc'] });
+    // Detached: Ctrl-C goes to the parent alone, who asks for the last reports.
+    const process = fork(CHILD_FILE, [], {
+      serialization: 'advanced',
+      execArgv: [],
+      stdio: ['ignore', 2, 2, 'ipc'],
+      detached: true,
+    });
     const child: Child = { process, clients: config.clientCount, report: null };
     this.children.push(child);
     process.on('message', (message: ChildMessage) => {

@@ -88,7 +88,7 @@ export async function runMegatest(
       return null;
     });
   } finally {
-    await crew.stop();
+    await crew.stop(signal);
     progress.stop();
   }
 

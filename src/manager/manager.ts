@@ -2,7 +2,7 @@
  * The manager: brings log, routes, workers, classic port and API together, in the order that survives every crash.
  *
  * Start: lock the run directory, listen for workers, adopt those that an earlier manager left with their sockets (or
- * open the client ports), spawn what is missing, open the application ports, and only then say so in manager.json.
+ * open the client ports), open the application ports, spawn what is missing, and only then say so in manager.json.
  * Stop: the application ports close first, then the workers finish what they send, then the files go.
  */
 
@@ -145,27 +145,28 @@ export class Manager {
       this.#classicAddress = formatAddress(apiHost, port);
     }
     this.#expiry = setInterval(() => this.#log.expire(), EXPIRE_MS);
+    this.#supervisor.run(this.#listeners);
+    await this.#supervisor.ready();
     this.#directory.publish({
       pid: process.pid,
       api: this.api,
       classic: this.classic,
       clients: this.clients,
     });
-    this.#supervisor.run(this.#listeners);
   }
 
   /** Ends the workers and everything else, within two seconds. May be called again. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#close(true);
+    this.#stopping ??= this.#close('all');
     return this.#stopping;
   }
 
   /**
-   * Gives everything back after a failed start. Called by {@link startManager}. Spawning is the last step of a start, so
-   * workers that live now were there before, and are left alone with their clients.
+   * Gives everything back after a failed start. Called by {@link startManager}. Workers that were there before are left
+   * alone with their clients.
    */
   abandon(): Promise<void> {
-    this.#stopping ??= this.#close(false);
+    this.#stopping ??= this.#close('children');
     return this.#stopping;
   }
 
@@ -235,13 +236,12 @@ export class Manager {
     throw Object.assign(new Error(message), { code: 'EADOPT' });
   }
 
-  async #close(endWorkers: boolean): Promise<void> {
+  async #close(workers: 'all' | 'children'): Promise<void> {
     if (this.#expiry !== null) clearInterval(this.#expiry);
     this.#classicPort.close();
     this.#routes.close();
     const apiClosed = this.#api.close();
-    if (endWorkers) await this.#supervisor.stop();
-    else this.#supervisor.detach();
+    await this.#supervisor.stop(workers);
     await apiClosed;
     this.#server.close();
     for (const { descriptor } of this.#listeners) closeDescriptor(descriptor);

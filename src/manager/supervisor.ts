@@ -32,6 +32,8 @@ const YOUNG_MS = 10_000;
 const RESTART_DELAY_FIRST_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;
 const WATCH_MS = 100;
+/** How long a start waits for workers to be there before it goes on without. */
+const READY_MS = 1500;
 /** How long workers may take to finish what they are sending. */
 const STOP_MS = 1500;
 
@@ -120,19 +122,27 @@ export class Supervisor {
     this.#watch = setInterval(() => this.#look(), WATCH_MS);
   }
 
-  /** Ends all workers: they are asked, and after 1.5 s killed. */
-  async stop(): Promise<void> {
-    this.detach();
-    this.#state = 'stopping';
-    await this.#end([...this.#workers.values()]);
+  /** Waits until every worker has dialled, so that who connects next is served at once; at most 1.5 s. */
+  async ready(): Promise<void> {
+    const { workers } = this.#options;
+    const deadlineMs = performance.now() + READY_MS;
+    while (performance.now() < deadlineMs) {
+      let serving = 0;
+      for (const worker of this.#server.links.keys()) if (worker < workers) serving++;
+      if (serving === workers) return;
+      await delay(10);
+    }
+    this.#logger.warn('not all workers serve yet', { workers, serving: this.#server.links.size });
   }
 
-  /** Stops watching; the workers live on. */
-  detach(): void {
-    this.#state = 'detached';
+  /** Ends workers: they are asked, and after 1.5 s killed. `children` leaves adopted ones alone. */
+  async stop(which: 'all' | 'children'): Promise<void> {
+    const workers = [...this.#workers.values()].filter(({ child }) => which === 'all' || child !== null);
+    this.#state = which === 'all' ? 'stopping' : 'detached';
     if (this.#watch !== null) clearInterval(this.#watch);
     for (const timer of this.#restarts.values()) clearTimeout(timer);
     this.#restarts.clear();
+    await this.#end(workers);
   }
 
   linked(link: WorkerLink): void {

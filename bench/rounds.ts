@@ -6,8 +6,9 @@
  *     open      all connections in a flood, each on its own id         ┐ three passes
  *     fan-out   all connections on one id get a message of 100 bytes   ┘
  *
- * All servers of a round run at the same time and take turns phase by phase, so that what is compared happens within a
- * few seconds: on a shared machine the same work costs a third more or less from minute to minute.
+ * All servers of a round run at the same time. Memory is measured of all at once: it does not mind. In the passes they
+ * take turns, so that what is compared happens within a few seconds: on a shared machine the same work costs a third
+ * more or less from minute to minute.
  */
 
 import { BenchClient } from './client-control.js';
@@ -46,17 +47,15 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
   const results = new Map<Row, Sample | Failure>();
   let entries: Entry[] = [];
 
-  /** Does one thing with every entry; who fails is ended and out of this round. */
-  const each = async (phase: (entry: Entry) => Promise<void>): Promise<void> => {
-    for (const entry of entries) {
-      try {
-        await phase(entry);
-      } catch (error) {
-        results.set(entry.row, { reason: (error as Error).message, wrong: true });
-        await end(entry);
-      }
+  /** Does one phase with an entry; who fails is ended and out of this round. */
+  const attempt = async (entry: Entry, phase: (entry: Entry) => Promise<void>): Promise<void> => {
+    try {
+      await phase(entry);
+    } catch (error) {
+      results.set(entry.row, { reason: (error as Error).message, wrong: true });
+      entries = entries.filter((other) => other !== entry);
+      await end(entry);
     }
-    entries = entries.filter(({ row }) => !results.has(row));
   };
 
   for (const row of rows) {
@@ -70,10 +69,9 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
       results.set(row, { reason: (error as Error).message, wrong: !(error instanceof Unavailable) });
     }
   }
-  await each((entry) => warmUp(entry, Math.round(options.connections * WARM_UP_SHARE)));
-  await each((entry) => measureMemory(entry, options));
+  await Promise.all(entries.map((entry) => attempt(entry, (e) => measureMemory(e, options))));
   for (let pass = 0; pass < PASSES; pass++) {
-    await each((entry) => measurePass(entry, options.connections));
+    for (const entry of entries) await attempt(entry, (e) => measurePass(e, options.connections));
   }
   for (const entry of entries) {
     results.set(entry.row, entry.sample);
@@ -99,6 +97,8 @@ async function end({ client, server }: Entry): Promise<void> {
 async function measureMemory(entry: Entry, { connections, afterMessages }: RoundOptions): Promise<void> {
   const { client, server, sample } = entry;
   const pids = pidsOf(server);
+  sample.baseBytes = (await stablePrivateBytes(pids)).reduce((sum, bytes) => sum + bytes, 0);
+  await warmUp(entry, Math.round(connections * WARM_UP_SHARE));
   let opened = 0;
   const openTo = async (count: number): Promise<void> => {
     await open(entry, count - opened, null);
@@ -123,8 +123,6 @@ async function measureMemory(entry: Entry, { connections, afterMessages }: Round
 
 /** Lets compilers see all of the work, in so few connections that the slope of memory is not touched. */
 async function warmUp(entry: Entry, connections: number): Promise<void> {
-  const { server, sample } = entry;
-  sample.baseBytes = (await stablePrivateBytes(pidsOf(server))).reduce((sum, bytes) => sum + bytes, 0);
   for (let i = 0; i < WARM_UPS; i++) {
     await open(entry, connections, i % 2 === 0 ? null : SHARED_CHANNEL);
     if (i % 2 === 1) await fanOut(entry);

@@ -15,6 +15,7 @@ import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
 import { CHANNEL_NAME_RULE, isChannelName } from '../manager/channel-name.js';
+import type { Logger } from '../manager/logger.js';
 import type { Routes } from '../manager/routes.js';
 
 /** Time for a whole request to arrive, headers and body. */
@@ -31,6 +32,7 @@ export interface ApiOptions {
   status: () => object;
   /** Where it will listen: decides whether Host is checked. */
   host: string;
+  logger: Logger;
 }
 
 export interface Api {
@@ -78,7 +80,7 @@ const publishSchema = {
 /** Paths and what they take, for 405. */
 const METHODS: Record<string, string> = { '/v1/publish': 'POST', '/v1/status': 'GET, HEAD' };
 
-export function createApi({ routes, status, host }: ApiOptions): Api {
+export function createApi({ routes, status, host, logger }: ApiOptions): Api {
   const app = Fastify({
     bodyLimit: API_BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -94,7 +96,7 @@ export function createApi({ routes, status, host }: ApiOptions): Api {
   app.server.maxConnections = CONNECTIONS_MAX;
   app.removeContentTypeParser('text/plain');
   if (isLoopback(host)) app.addHook('onRequest', async (request) => checkHost(request.headers.host));
-  addErrorAnswers(app);
+  addErrorAnswers(app, logger);
 
   app.post<{ Body: PublishBody | PublishBody[] }>('/v1/publish', { schema: publishSchema }, async ({ body }) => {
     if (!Array.isArray(body)) return publish(routes, encode(body, ''));
@@ -134,7 +136,7 @@ async function publish(routes: ApiOptions['routes'], { channel, kind, data }: En
   return { cursor, status, receivers };
 }
 
-function addErrorAnswers(app: FastifyInstance): void {
+function addErrorAnswers(app: FastifyInstance, logger: Logger): void {
   app.setNotFoundHandler(async (request, reply) => {
     const path = request.url.split('?', 1)[0]!;
     const allowed = METHODS[path];
@@ -145,7 +147,7 @@ function addErrorAnswers(app: FastifyInstance): void {
 
   app.setErrorHandler<FastifyError>(async (error, request, reply) => {
     const answer = toApiError(error);
-    if (answer.statusCode >= 500) process.stderr.write(`${request.method} ${request.url}: ${error.stack}\n`);
+    if (answer.statusCode >= 500) logger.error('request failed', { url: request.url, stack: error.stack });
     // What is left of a body that was refused unread would be taken for the next request.
     if (answer.statusCode === 413) reply.header('connection', 'close');
     reply.status(answer.statusCode);

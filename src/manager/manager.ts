@@ -110,7 +110,7 @@ export class Manager {
     this.#server = new LinkServer(`${runDirectory}/manager.sock`, this.#routes, this.#log, logger, this.#supervisor);
     this.#supervisor.attach(this.#server);
     this.#classicPort = new ClassicPort(this.#routes, logger);
-    this.#api = createApi({ routes: this.#routes, status: () => this.status(), host: options.apiHost });
+    this.#api = createApi({ routes: this.#routes, status: () => this.status(), host: options.apiHost, logger });
   }
 
   /** `http://host:port` of the API, as bound. */

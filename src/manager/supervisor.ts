@@ -14,6 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Hello, SEND_LISTENERS, STOP } from '../link/frames.js';
 import { DescriptorReceiver } from '../linux/descriptors.js';
+import { closeDescriptor } from '../linux/sockets.js';
 import type { WorkerConfig } from '../worker/config.js';
 import type { LinkServer } from './link-server.js';
 import type { Logger } from './logger.js';
@@ -183,14 +184,23 @@ export class Supervisor {
       orphanSeconds,
     };
     const main = workerMain ?? fileURLToPath(new URL('../worker/main.js', import.meta.url));
-    const child = spawn(process.execPath, [...NODE_FLAGS, main, JSON.stringify(config)], {
-      detached: true,
-      cwd: '/',
-      stdio: ['ignore', 'inherit', 'inherit', ...this.#listeners.map(({ descriptor }) => descriptor)],
-    });
+    const unstarted = (error: Error) => this.#ended(worker, `it cannot be started: ${error.message}`);
+    let child: ChildProcess;
+    try {
+      child = spawn(process.execPath, [...NODE_FLAGS, main, JSON.stringify(config)], {
+        detached: true,
+        cwd: '/',
+        stdio: ['ignore', 'inherit', 'inherit', ...this.#listeners.map(({ descriptor }) => descriptor)],
+      });
+    } catch (error) {
+      // The one shortage that Node throws; it reports the others (EAGAIN, EMFILE …) by 'error'. Both pass.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOMEM') throw error;
+      unstarted(error as Error);
+      return;
+    }
     child.unref();
     if (child.pid === undefined) {
-      child.once('error', (error) => this.#ended(worker, `it cannot be started: ${error.message}`));
+      child.once('error', unstarted);
       return;
     }
     const { pid } = child;
@@ -268,7 +278,10 @@ export class Supervisor {
         const received = await receiver.receiveWithin(ADOPTION_MS);
         if (received === null) continue;
         const { listeners } = link.hello;
-        if (received.descriptors.length !== listeners.length) continue;
+        if (received.descriptors.length !== listeners.length) {
+          received.descriptors.forEach(closeDescriptor);
+          continue;
+        }
         return received.descriptors.map((descriptor, i) => ({ descriptor, address: listeners[i]! }));
       }
     } finally {

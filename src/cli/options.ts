@@ -208,7 +208,7 @@ function hostsOverlap(one: string, other: string): boolean {
   return one === other || isWildcard(one) || isWildcard(other);
 }
 
-export function isWildcard(host: string): boolean {
+function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 

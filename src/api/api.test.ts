@@ -166,6 +166,23 @@ describe('the HTTP API', () => {
     assert.match(lines[0]!, /error request failed url=\/v1\/publish stack="Error: a bug/);
   });
 
+  test('what is no request is answered in JSON too, and ends its connection', async () => {
+    const cases: [bytes: string, status: number][] = [
+      ['nonsense\r\n\r\n', 400],
+      [`GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
+      ['GET /%zz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n', 400],
+    ];
+    for (const [bytes, status] of cases) {
+      const socket = connect(port, '127.0.0.1');
+      let answer = '';
+      socket.on('data', (chunk) => (answer += chunk));
+      socket.write(bytes);
+      await once(socket, 'close');
+      assert.match(answer, new RegExp(`^HTTP/1.1 ${status} `));
+      assert.ok(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))).error.code);
+    }
+  });
+
   test('status is what the manager says; unknown paths are 404 and wrong methods 405, in JSON', async () => {
     assert.deepEqual((await send('GET', '/v1/status')).body, { pid: 7 });
     const unknown = await send('GET', '/v1/nothing?x');

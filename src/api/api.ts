@@ -10,8 +10,8 @@
  * which a page whose name was made to point here (DNS rebinding) cannot.
  */
 
-import { isIP } from 'node:net';
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import { isIP, type Socket } from 'node:net';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
 import { CHANNEL_NAME_RULE, isChannelName } from '../manager/channel-name.js';
@@ -21,6 +21,8 @@ import type { Routes } from '../manager/routes.js';
 /** Time for a whole request to arrive, headers and body. */
 const REQUEST_TIMEOUT_MS = 30_000;
 const HEADERS_TIMEOUT_MS = 10_000;
+/** How often Node looks for requests that take too long; its default is 30 s. */
+const TIMEOUTS_LOOK_MS = 2_000;
 /** Time without any traffic on a connection. */
 const CONNECTION_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_MS = 30_000;
@@ -86,8 +88,13 @@ export function createApi({ routes, status, host, logger }: ApiOptions): Api {
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUTS_LOOK_MS },
     forceCloseConnections: true,
+    clientErrorHandler: (error, socket) => refuseConnection(error as NodeJS.ErrnoException, socket),
+    frameworkErrors: (error, _request, reply) => {
+      const untyped: FastifyReply = reply as never;
+      void untyped.status(error.statusCode ?? 400).send({ error: { code: 'invalid', message: error.message } });
+    },
     // Data is passed on as JSON text and never merged into an object, so a key __proto__ in it does no harm.
     onProtoPoisoning: 'ignore',
     onConstructorPoisoning: 'ignore',
@@ -154,6 +161,22 @@ function addErrorAnswers(app: FastifyInstance, logger: Logger): void {
     const { code, message, field } = answer;
     return { error: { code, message, ...(field !== undefined && { field }) } };
   });
+}
+
+/** Answers what is no HTTP request, or came too slowly or too large for Node's parser, and closes. */
+function refuseConnection({ code }: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const answers: Record<string, [status: string, code: string]> = {
+    ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'timeout'],
+    HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'too_large'],
+  };
+  const [status, name] = answers[code ?? ''] ?? ['400 Bad Request', 'invalid'];
+  const body = JSON.stringify({ error: { code: name, message: status.slice(4) } });
+  const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
+  socket.end(`${head}\r\n\r\n${body}`, () => socket.destroy());
 }
 
 function toApiError(error: FastifyError): ApiError {

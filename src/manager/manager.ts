@@ -8,6 +8,7 @@
 
 import { type Api, createApi } from '../api/api.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
+import { residentBytes } from '../linux/proc.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { LogCounters } from '../log/log.js';
 import { MemoryLog } from '../log/memory.js';
@@ -205,7 +206,7 @@ export class Manager {
       requests: stats?.requests ?? null,
       rejected: stats?.rejected ?? null,
       accepting: stats?.accepting ?? null,
-      rssBytes: stats?.rssBytes ?? null,
+      rssBytes: residentBytes(pid),
     };
   }
 

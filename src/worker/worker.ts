@@ -167,7 +167,6 @@ export class Worker implements ReactorEvents {
       waiting: this.#subscriptions.waiting,
       channels: this.#subscriptions.channels,
       accepting: this.#accepting && this.#connections.held < this.#config.maxConnections,
-      rssBytes: process.memoryUsage.rss(),
       ...this.#clients.counters,
     });
   }

@@ -1,7 +1,7 @@
 /**
  * The work of the bench: what each server of a round has to do, and how it is measured.
  *
- *     warm-up   on a fresh server, ten times over: 10 % of the connections, some answered and some reset
+ *     warm-up   on a fresh server, ten times over: 2 % of the connections, some answered and some reset
  *     memory    20 %, then 90 % of the connections, each waiting on its own id
  *     open      all connections in a flood, each on its own id         ┐ three passes
  *     fan-out   all connections on one id get a message of 100 bytes   ┘
@@ -24,7 +24,7 @@ export interface RoundOptions {
 
 const MESSAGE_BYTES = 100;
 const WARM_UPS = 10;
-const WARM_UP_SHARE = 0.1;
+const WARM_UP_SHARE = 0.02;
 const PASSES = 3;
 /** The flood: the client goes on as long as fewer than this wait to be accepted. */
 const ACCEPT_QUEUE_MAX = 256;

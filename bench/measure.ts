@@ -11,9 +11,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processCpu, processMemory } from '../src/linux/proc.js';
 
-const MEMORY_READINGS = 3;
-const MEMORY_INTERVAL_MS = 250;
-const MEMORY_WAIT_MS = 10_000;
+// V8 gives pages back to the kernel one to three seconds after a collection: megabytes, so wait that long.
+const MEMORY_READINGS = 6;
+const MEMORY_INTERVAL_MS = 500;
+const MEMORY_WAIT_MS = 15_000;
 /** Readings that differ by less are the same: 8 pages, or a fifth of a percent. */
 const MEMORY_TOLERANCE_BYTES = 32_768;
 const MEMORY_TOLERANCE = 0.002;
@@ -24,7 +25,7 @@ const IDLE_WAIT_MS = 30_000;
 /** A process that used less of an interval than this is idle (timers tick even then). */
 const IDLE_SHARE = 0.04;
 
-/** Private memory of each process in bytes, once their sum is stable (or after 10 s, whatever it is then). */
+/** Private memory of each process in bytes, once their sum is stable (or after 15 s, whatever it is then). */
 export async function stablePrivateBytes(pids: number[]): Promise<number[]> {
   const deadline = performance.now() + MEMORY_WAIT_MS;
   const sums: number[] = [];
@@ -48,27 +49,22 @@ export interface SlopeWork {
   openTo(connections: number): Promise<void>;
 }
 
-/** One number for each process, in the order of `pids`. */
-export interface Slope {
-  bytesPerConnection: number[];
-  /** Private memory before the first connection. */
-  baseBytes: number[];
-}
-
 /**
- * Private memory for each idle connection: its slope from 20 % to 90 % of the connections, so that neither what a
- * process allocates once nor the last doubling of a table counts. Leaves 90 % of the connections open.
+ * Private memory for each idle connection, by process in the order of `pids`: the slope from 20 % to 90 % of the
+ * connections, so that neither what a process allocates once nor the last doubling of a table counts. Leaves 90 % of the
+ * connections open.
+ *
+ * Warm the server up before with at most 20 % of the connections: a heap that is still growing because code is being
+ * compiled adds or takes away a hundred bytes for each of 10,000 connections, and rows that were in use before are free.
  */
-export async function measureSlope({ pids, connections, openTo }: SlopeWork): Promise<Slope> {
-  const baseBytes = await stablePrivateBytes(pids);
+export async function measureSlope({ pids, connections, openTo }: SlopeWork): Promise<number[]> {
   const few = Math.round(connections * 0.2);
   const many = Math.round(connections * 0.9);
   await openTo(few);
   const fewBytes = await stablePrivateBytes(pids);
   await openTo(many);
   const manyBytes = await stablePrivateBytes(pids);
-  const bytesPerConnection = manyBytes.map((bytes, i) => (bytes - fewBytes[i]) / (many - few));
-  return { bytesPerConnection, baseBytes };
+  return manyBytes.map((bytes, i) => (bytes - fewBytes[i]) / (many - few));
 }
 
 /** CPU time in seconds. */

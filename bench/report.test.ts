@@ -7,12 +7,16 @@ function sample(openMicros: number, messageMicros: number, bytes = 16): Sample {
     bytesPerConnection: bytes,
     managerBytesPerConnection: 0,
     baseBytes: 2 ** 20,
-    open: [{ role: 'server', total: openMicros, user: openMicros / 4 }],
-    message: [{ role: 'server', total: messageMicros, user: messageMicros / 2 }],
+    passes: [
+      {
+        open: [{ role: 'server', total: openMicros, user: openMicros / 4 }],
+        message: [{ role: 'server', total: messageMicros, user: messageMicros / 2 }],
+      },
+    ],
   };
 }
 
-test('a ratio is the median of the ratios within each round, not the ratio of the medians', () => {
+test('a ratio is the median of the ratios within each pass, not the ratio of the medians', () => {
   // The machine was three times slower in the second round, for both.
   const reference = [sample(20, 10), sample(60, 30), sample(20, 10)];
   const { open, message } = summarize([sample(30, 10), sample(90, 33), sample(28, 11)], reference);
@@ -30,7 +34,7 @@ test('without a reference there are figures but no ratios', () => {
 
 test('the processes of a server count together and are told apart', () => {
   const two = sample(30, 10);
-  two.message.push({ role: 'manager', total: 2, user: 1 });
+  two.passes[0].message.push({ role: 'manager', total: 2, user: 1 });
   const { message } = summarize([two], [sample(30, 10)]);
   assert.equal(message.micros, 12);
   assert.equal(message.ratio, 1.2);

@@ -10,14 +10,19 @@ export interface Cost {
   user: number;
 }
 
+/** The CPU time of one pass, by process. */
+export interface Pass {
+  open: Cost[];
+  message: Cost[];
+}
+
 /** One round of one row. Bytes are of the processes that hold connections; a manager's are apart. */
 export interface Sample {
   bytesPerConnection: number;
   managerBytesPerConnection: number;
-  /** All processes. */
+  /** All processes, before the first connection. */
   baseBytes: number;
-  open: Cost[];
-  message: Cost[];
+  passes: Pass[];
 }
 
 export interface CpuSummary {
@@ -25,7 +30,7 @@ export interface CpuSummary {
   userMicros: number;
   /** By role, where there are several processes. */
   byRole: Record<string, number>;
-  /** To the reference, taken within each round; null without one. */
+  /** To the reference, taken within each pass; null without one. */
   ratio: number | null;
 }
 
@@ -37,31 +42,38 @@ export interface Summary {
   message: CpuSummary;
 }
 
-/** Medians over the rounds. `reference` has the samples of the reference, by the same rounds, or none. */
+/** Medians over rounds and passes. `reference` has the samples of the reference, of the same rounds, or none. */
 export function summarize(samples: Sample[], reference: Sample[]): Summary {
   const middle = (of: (sample: Sample) => number): number => median(samples.map(of));
   return {
     bytesPerConnection: middle((sample) => sample.bytesPerConnection),
     managerBytesPerConnection: middle((sample) => sample.managerBytesPerConnection),
     baseBytes: middle((sample) => sample.baseBytes),
-    open: summarizeCpu(samples, reference, 'open'),
-    message: summarizeCpu(samples, reference, 'message'),
+    open: summarizeCpu(costsOf(samples, 'open'), costsOf(reference, 'open')),
+    message: summarizeCpu(costsOf(samples, 'message'), costsOf(reference, 'message')),
   };
 }
 
-function summarizeCpu(samples: Sample[], reference: Sample[], phase: 'open' | 'message'): CpuSummary {
-  const totals = samples.map((sample) => sum(sample[phase].map((cost) => cost.total)));
-  const users = samples.map((sample) => sum(sample[phase].map((cost) => cost.user)));
-  const ratios = reference.map((sample, i) => totals[i] / sum(sample[phase].map((cost) => cost.total)));
-  const roles = [...new Set(samples[0][phase].map((cost) => cost.role))];
-  const ofRole = (role: string): number =>
-    median(samples.map((sample) => sum(sample[phase].filter((cost) => cost.role === role).map((cost) => cost.total))));
+/** The costs of every pass of every round. */
+function costsOf(samples: Sample[], phase: keyof Pass): Cost[][] {
+  return samples.flatMap((sample) => sample.passes.map((pass) => pass[phase]));
+}
+
+function summarizeCpu(passes: Cost[][], reference: Cost[][]): CpuSummary {
+  const totals = passes.map(totalOf);
+  const ratios = reference.map((costs, i) => totals[i] / totalOf(costs));
+  const roles = [...new Set(passes[0].map((cost) => cost.role))];
+  const ofRole = (role: string): number => median(passes.map((costs) => totalOf(costs.filter((c) => c.role === role))));
   return {
     micros: median(totals),
-    userMicros: median(users),
+    userMicros: median(passes.map((costs) => sum(costs.map((cost) => cost.user)))),
     byRole: roles.length < 2 ? {} : Object.fromEntries(roles.map((role) => [role, ofRole(role)])),
     ratio: ratios.length === 0 ? null : median(ratios),
   };
+}
+
+function totalOf(costs: Cost[]): number {
+  return sum(costs.map((cost) => cost.total));
 }
 
 function sum(numbers: number[]): number {

@@ -1,17 +1,18 @@
 /**
  * The work of the bench: what each server of a round has to do, and how it is measured.
  *
- * All servers of a round run at the same time and take turns phase by phase, so that what is compared happens within a
- * few seconds: on a shared machine the same work costs a third more or less from minute to minute.
+ *     warm-up   on a fresh server, ten times over: 2 % of the connections, some answered and some reset
+ *     memory    20 %, then 90 % of the connections, each waiting on its own id
+ *     open      all connections in a flood, each on its own id         ┐ three passes
+ *     fan-out   all connections on one id get a message of 100 bytes   ┘
  *
- *     memory    a fresh server; 20 %, then 90 % of the connections, each waiting on its own id
- *     warm-up   connections opened, answered and closed, so that compilers have seen all of it
- *     open      all connections in a flood, each on its own id
- *     fan-out   all connections on one id get one message of 100 bytes
+ * All servers of a round run at the same time. Memory is measured of all at once: it does not mind. In the passes they
+ * take turns, so that what is compared happens within a few seconds: on a shared machine the same work costs a third
+ * more or less from minute to minute.
  */
 
 import { BenchClient } from './client-control.js';
-import { type Cpu, idleCpu, measureSlope } from './measure.js';
+import { type Cpu, idleCpu, measureSlope, stablePrivateBytes } from './measure.js';
 import type { Cost, Sample } from './report.js';
 import { type BenchServer, type Row, type ServerProcess, SHARED_CHANNEL, stopAllServers, Unavailable } from './rows.js';
 
@@ -22,7 +23,9 @@ export interface RoundOptions {
 }
 
 const MESSAGE_BYTES = 100;
-const WARM_UP_CONNECTIONS = 5_000;
+const WARM_UPS = 10;
+const WARM_UP_SHARE = 0.02;
+const PASSES = 3;
 /** The flood: the client goes on as long as fewer than this wait to be accepted. */
 const ACCEPT_QUEUE_MAX = 256;
 
@@ -36,7 +39,7 @@ interface Entry {
   row: Row;
   server: BenchServer;
   client: BenchClient;
-  sample: Partial<Sample>;
+  sample: Sample;
 }
 
 /** One round over the rows. Each gets its sample or the reason why there is none. */
@@ -44,17 +47,15 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
   const results = new Map<Row, Sample | Failure>();
   let entries: Entry[] = [];
 
-  /** Does one thing with every entry; who fails is ended and out of this round. */
-  const each = async (phase: (entry: Entry) => Promise<void>): Promise<void> => {
-    for (const entry of entries) {
-      try {
-        await phase(entry);
-      } catch (error) {
-        results.set(entry.row, { reason: (error as Error).message, wrong: true });
-        await end(entry);
-      }
+  /** Does one phase with an entry; who fails is ended and out of this round. */
+  const attempt = async (entry: Entry, phase: (entry: Entry) => Promise<void>): Promise<void> => {
+    try {
+      await phase(entry);
+    } catch (error) {
+      results.set(entry.row, { reason: (error as Error).message, wrong: true });
+      entries = entries.filter((other) => other !== entry);
+      await end(entry);
     }
-    entries = entries.filter(({ row }) => !results.has(row));
   };
 
   for (const row of rows) {
@@ -62,17 +63,18 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
       const server = await row.start(options.connections);
       const client = new BenchClient();
       clients.add(client);
-      entries.push({ row, server, client, sample: {} });
+      const sample = { bytesPerConnection: 0, managerBytesPerConnection: 0, baseBytes: 0, passes: [] };
+      entries.push({ row, server, client, sample });
     } catch (error) {
       results.set(row, { reason: (error as Error).message, wrong: !(error instanceof Unavailable) });
     }
   }
-  await each((entry) => measureMemory(entry, options));
-  await each((entry) => warmUp(entry, Math.min(WARM_UP_CONNECTIONS, options.connections)));
-  await each((entry) => measureOpen(entry, options.connections));
-  await each((entry) => measureFanOut(entry, options.connections));
+  await Promise.all(entries.map((entry) => attempt(entry, (e) => measureMemory(e, options))));
+  for (let pass = 0; pass < PASSES; pass++) {
+    for (const entry of entries) await attempt(entry, (e) => measurePass(e, options.connections));
+  }
   for (const entry of entries) {
-    results.set(entry.row, entry.sample as Sample);
+    results.set(entry.row, entry.sample);
     await end(entry);
   }
   return results;
@@ -95,6 +97,8 @@ async function end({ client, server }: Entry): Promise<void> {
 async function measureMemory(entry: Entry, { connections, afterMessages }: RoundOptions): Promise<void> {
   const { client, server, sample } = entry;
   const pids = pidsOf(server);
+  sample.baseBytes = (await stablePrivateBytes(pids)).reduce((sum, bytes) => sum + bytes, 0);
+  await warmUp(entry, Math.round(connections * WARM_UP_SHARE));
   let opened = 0;
   const openTo = async (count: number): Promise<void> => {
     await open(entry, count - opened, null);
@@ -109,31 +113,31 @@ async function measureMemory(entry: Entry, { connections, afterMessages }: Round
     opened = count;
     await idleCpu(pids);
   };
-  const slope = await measureSlope({ pids, connections, openTo });
-  const isManager = (i: number): boolean => server.processes[i].role === 'manager';
-  const sumWhere = (values: number[], keep: (i: number) => boolean): number =>
-    values.reduce((sum, value, i) => (keep(i) ? sum + value : sum), 0);
-  sample.bytesPerConnection = sumWhere(slope.bytesPerConnection, (i) => !isManager(i));
-  sample.managerBytesPerConnection = sumWhere(slope.bytesPerConnection, isManager);
-  sample.baseBytes = sumWhere(slope.baseBytes, () => true);
+  const slopes = await measureSlope({ pids, connections, openTo });
+  for (const [i, { role }] of server.processes.entries()) {
+    if (role === 'manager') sample.managerBytesPerConnection += slopes[i];
+    else sample.bytesPerConnection += slopes[i];
+  }
   await reset(entry);
 }
 
+/** Lets compilers see all of the work, in so few connections that the slope of memory is not touched. */
 async function warmUp(entry: Entry, connections: number): Promise<void> {
-  await open(entry, connections, SHARED_CHANNEL);
-  await fanOut(entry);
-  await reset(entry);
+  for (let i = 0; i < WARM_UPS; i++) {
+    await open(entry, connections, i % 2 === 0 ? null : SHARED_CHANNEL);
+    if (i % 2 === 1) await fanOut(entry);
+    await reset(entry);
+  }
 }
 
-async function measureOpen(entry: Entry, connections: number): Promise<void> {
-  entry.sample.open = await costOf(entry.server, connections, () => open(entry, connections, null));
+async function measurePass(entry: Entry, connections: number): Promise<void> {
+  const { server, sample } = entry;
+  const openCost = await costOf(server, connections, () => open(entry, connections, null));
   await reset(entry);
-}
-
-async function measureFanOut(entry: Entry, connections: number): Promise<void> {
   await open(entry, connections, SHARED_CHANNEL);
-  entry.sample.message = await costOf(entry.server, connections, () => fanOut(entry));
+  const messageCost = await costOf(server, connections, () => fanOut(entry));
   await reset(entry);
+  sample.passes.push({ open: openCost, message: messageCost });
 }
 
 async function open({ client, server, row }: Entry, count: number, channel: string | null): Promise<void> {

@@ -30,6 +30,12 @@ describe('serve in the foreground', () => {
     });
   }
 
+  it('goes without the application port where that is asked for', async () => {
+    const server = await startServer(['--classic-port', 'none']);
+    assert.equal((await server.status()).classic, null);
+    assert.equal(await server.stop(), 0);
+  });
+
   it('takes a Ctrl-C that arrives twice, from the terminal and from npm, as one', async () => {
     const server = await startServer();
     server.process.kill('SIGINT');

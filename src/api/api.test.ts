@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
+import { createLogger } from '../manager/logger.js';
 import type { Receipt } from '../manager/routes.js';
 import { type Api, createApi } from './api.js';
 
@@ -20,13 +21,17 @@ describe('the HTTP API', () => {
   let port: number;
   let published: { channel: string; kind: number; data: string }[] = [];
 
+  const lines: string[] = [];
+
   before(async () => {
+    const logger = createLogger((line) => lines.push(line));
     const publish = async (channel: string, kind: number, data: Buffer): Promise<Receipt> => {
+      if (channel === 'bug') throw new Error('a bug');
       const sequence = published.push({ channel, kind, data: data.toString() });
       const receivers = channel === 'alice' ? 2 : 0;
       return { cursor: `e-${sequence}`, sequence, status: receivers > 0 ? 'delivered' : 'queued', receivers };
     };
-    api = createApi({ routes: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1' });
+    api = createApi({ routes: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1', logger });
     port = await api.listen('127.0.0.1', 0);
   });
   beforeEach(() => {
@@ -151,6 +156,31 @@ describe('the HTTP API', () => {
       assert.match(String(chunk), new RegExp(`^HTTP/1.1 ${expected} `), host);
     }
     assert.deepEqual(published, []);
+  });
+
+  test('a bug is 500 without its particulars, which are in the log', async () => {
+    const { status, body } = await publish({ channel: 'bug', data: 1 });
+    assert.deepEqual([status, body.error.code], [500, 'internal']);
+    assert.doesNotMatch(body.error.message, /a bug/);
+    assert.equal(lines.length, 1);
+    assert.match(lines[0]!, /error request failed url=\/v1\/publish stack="Error: a bug/);
+  });
+
+  test('what is no request is answered in JSON too, and ends its connection', async () => {
+    const cases: [bytes: string, status: number][] = [
+      ['nonsense\r\n\r\n', 400],
+      [`GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
+      ['GET /%zz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n', 400],
+    ];
+    for (const [bytes, status] of cases) {
+      const socket = connect(port, '127.0.0.1');
+      let answer = '';
+      socket.on('data', (chunk) => (answer += chunk));
+      socket.write(bytes);
+      await once(socket, 'close');
+      assert.match(answer, new RegExp(`^HTTP/1.1 ${status} `));
+      assert.ok(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))).error.code);
+    }
   });
 
   test('status is what the manager says; unknown paths are 404 and wrong methods 405, in JSON', async () => {

@@ -10,16 +10,19 @@
  * which a page whose name was made to point here (DNS rebinding) cannot.
  */
 
-import { isIP } from 'node:net';
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import { isIP, type Socket } from 'node:net';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
 import { CHANNEL_NAME_RULE, isChannelName } from '../manager/channel-name.js';
+import type { Logger } from '../manager/logger.js';
 import type { Routes } from '../manager/routes.js';
 
 /** Time for a whole request to arrive, headers and body. */
 const REQUEST_TIMEOUT_MS = 30_000;
 const HEADERS_TIMEOUT_MS = 10_000;
+/** How often Node looks for requests that take too long; its default is 30 s. */
+const TIMEOUTS_LOOK_MS = 2_000;
 /** Time without any traffic on a connection. */
 const CONNECTION_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_MS = 30_000;
@@ -31,6 +34,7 @@ export interface ApiOptions {
   status: () => object;
   /** Where it will listen: decides whether Host is checked. */
   host: string;
+  logger: Logger;
 }
 
 export interface Api {
@@ -78,14 +82,19 @@ const publishSchema = {
 /** Paths and what they take, for 405. */
 const METHODS: Record<string, string> = { '/v1/publish': 'POST', '/v1/status': 'GET, HEAD' };
 
-export function createApi({ routes, status, host }: ApiOptions): Api {
+export function createApi({ routes, status, host, logger }: ApiOptions): Api {
   const app = Fastify({
     bodyLimit: API_BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUTS_LOOK_MS },
     forceCloseConnections: true,
+    clientErrorHandler: (error, socket) => refuseConnection(error as NodeJS.ErrnoException, socket),
+    frameworkErrors: (error, _request, reply) => {
+      const untyped: FastifyReply = reply as never;
+      void untyped.status(error.statusCode ?? 400).send({ error: { code: 'invalid', message: error.message } });
+    },
     // Data is passed on as JSON text and never merged into an object, so a key __proto__ in it does no harm.
     onProtoPoisoning: 'ignore',
     onConstructorPoisoning: 'ignore',
@@ -94,7 +103,7 @@ export function createApi({ routes, status, host }: ApiOptions): Api {
   app.server.maxConnections = CONNECTIONS_MAX;
   app.removeContentTypeParser('text/plain');
   if (isLoopback(host)) app.addHook('onRequest', async (request) => checkHost(request.headers.host));
-  addErrorAnswers(app);
+  addErrorAnswers(app, logger);
 
   app.post<{ Body: PublishBody | PublishBody[] }>('/v1/publish', { schema: publishSchema }, async ({ body }) => {
     if (!Array.isArray(body)) return publish(routes, encode(body, ''));
@@ -134,7 +143,7 @@ async function publish(routes: ApiOptions['routes'], { channel, kind, data }: En
   return { cursor, status, receivers };
 }
 
-function addErrorAnswers(app: FastifyInstance): void {
+function addErrorAnswers(app: FastifyInstance, logger: Logger): void {
   app.setNotFoundHandler(async (request, reply) => {
     const path = request.url.split('?', 1)[0]!;
     const allowed = METHODS[path];
@@ -145,13 +154,29 @@ function addErrorAnswers(app: FastifyInstance): void {
 
   app.setErrorHandler<FastifyError>(async (error, request, reply) => {
     const answer = toApiError(error);
-    if (answer.statusCode >= 500) process.stderr.write(`${request.method} ${request.url}: ${error.stack}\n`);
+    if (answer.statusCode >= 500) logger.error('request failed', { url: request.url, stack: error.stack });
     // What is left of a body that was refused unread would be taken for the next request.
     if (answer.statusCode === 413) reply.header('connection', 'close');
     reply.status(answer.statusCode);
     const { code, message, field } = answer;
     return { error: { code, message, ...(field !== undefined && { field }) } };
   });
+}
+
+/** Answers what is no HTTP request, or came too slowly or too large for Node's parser, and closes. */
+function refuseConnection({ code }: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const answers: Record<string, [status: string, code: string]> = {
+    ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'timeout'],
+    HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'too_large'],
+  };
+  const [status, name] = answers[code ?? ''] ?? ['400 Bad Request', 'invalid'];
+  const body = JSON.stringify({ error: { code: name, message: status.slice(4) } });
+  const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
+  socket.end(`${head}\r\n\r\n${body}`, () => socket.destroy());
 }
 
 function toApiError(error: FastifyError): ApiError {

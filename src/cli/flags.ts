@@ -6,14 +6,7 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import {
-  MESSAGE_BYTES_MAX,
-  QUEUE_BYTES,
-  QUEUE_MESSAGES,
-  QUEUE_SECONDS,
-  QUEUE_TOTAL_BYTES,
-  WORKERS_MAX,
-} from '../limits.js';
+import { QUEUE_BYTES, QUEUE_MESSAGES, QUEUE_SECONDS, QUEUE_TOTAL_BYTES, WORKERS_MAX } from '../limits.js';
 import { raiseDescriptorLimit } from '../linux/sockets.js';
 import type { ServeOptions } from '../manager/options.js';
 import {
@@ -103,7 +96,7 @@ export function addServeFlags(command: Command): Command {
       flag(
         '--queue-total-bytes <size>',
         'bytes kept for all channels together',
-        size(MESSAGE_BYTES_MAX, 2 ** 40),
+        size(1, 2 ** 40),
         QUEUE_TOTAL_BYTES,
         formatSize(QUEUE_TOTAL_BYTES),
       ),

@@ -79,7 +79,7 @@ describe('ports', () => {
   });
 
   it("takes 'none' for the application port only", () => {
-    assert.equal(parsePortOrNone('none'), null);
+    assert.equal(parsePortOrNone('none'), 'none');
     assert.equal(parsePortOrNone('9000'), 9000);
     assert.throws(() => parsePortOrNone('off'), /or 'none'/);
     assert.throws(() => parsePort('none'), /Allowed: a port/);
@@ -237,7 +237,7 @@ describe('the options of a server together', () => {
   it('may share a port on different addresses, and 0 clashes with nothing', () => {
     assert.deepEqual(complete({ host: '127.0.0.2', clientPorts: [9001] }).clientPorts, [9001]);
     assert.equal(complete({ clientPorts: [0, 0], classicPort: 0, apiPort: 0 }).apiPort, 0);
-    assert.equal(complete({ classicPort: null }).classicPort, null);
+    assert.equal(complete({ classicPort: 'none' }).classicPort, null);
   });
 
   it('refuse a total queue smaller than that of one channel', () => {

@@ -30,7 +30,7 @@ export interface ServeFlags {
   host: string;
   apiHost: string;
   clientPorts: number[];
-  classicPort: number | null;
+  classicPort: number | 'none';
   apiPort: number;
   workers?: number;
   maxConnections?: number;
@@ -68,9 +68,9 @@ export function parsePort(text: string): number {
   return value;
 }
 
-/** As {@link parsePort}; `none` (null) goes without the port. */
-export function parsePortOrNone(text: string): number | null {
-  if (text === 'none') return null;
+/** As {@link parsePort}, or `none` (not null: commander takes that for no value). */
+export function parsePortOrNone(text: string): number | 'none' {
+  if (text === 'none') return text;
   const value = /^\d{1,5}$/.test(text) ? Number(text) : -1;
   if (value < 0 || value > 65535) {
     throw new InvalidArgumentError("Allowed: a port from 1 to 65535, 0 for any free one, or 'none'.");
@@ -208,7 +208,7 @@ function hostsOverlap(one: string, other: string): boolean {
   return one === other || isWildcard(one) || isWildcard(other);
 }
 
-export function isWildcard(host: string): boolean {
+function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
@@ -227,7 +227,7 @@ function assertNoClash(flags: ServeFlags): void {
     ['--api-port', apiPort],
     ['--classic-port', classicPort],
   ] as const) {
-    if (port && clientPorts.includes(port)) {
+    if (port !== 'none' && port !== 0 && clientPorts.includes(port)) {
       throw new UsageError(`${name} ${port} is also one of --client-ports: they must differ`);
     }
   }
@@ -251,7 +251,7 @@ export function completeServeOptions(flags: ServeFlags, runDirectory: string, ma
     host: flags.host,
     apiHost: flags.apiHost,
     clientPorts: flags.clientPorts,
-    classicPort: flags.classicPort,
+    classicPort: flags.classicPort === 'none' ? null : flags.classicPort,
     apiPort: flags.apiPort,
     ...planWorkers(machine, flags.workers, flags.maxConnections),
     runDirectory,

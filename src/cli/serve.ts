@@ -110,7 +110,7 @@ function withOption(error: unknown, options: ServeOptions): unknown {
 }
 
 /** What a person reads when the server is ready: where it listens, and lines to paste into a second terminal. */
-export function greeting(addresses: ServerAddresses, options: ServeOptions, launcher: string): string {
+function greeting(addresses: ServerAddresses, options: ServeOptions, launcher: string): string {
   const client = `http://${reachable(addresses.clients[0])}`;
   const api = reachable(addresses.api);
   const body = JSON.stringify({ channel: 'alice', data: 'hello' });

@@ -17,7 +17,7 @@ Example:
   megacomet status --json`;
 
 /** What `status --json` prints. Memory in bytes; null where the process ended meanwhile or is not ours to look into. */
-export interface Status {
+interface Status {
   running: boolean;
   runDirectory: string;
   manager: { pid: number; memory: Memory | null } | null;
@@ -25,12 +25,12 @@ export interface Status {
   workers: WorkerStatus[];
 }
 
-export interface Memory {
+interface Memory {
   rssBytes: number;
   privateBytes: number;
 }
 
-export interface WorkerStatus {
+interface WorkerStatus {
   pid: number;
   /** null while the worker has not reported to a manager. */
   connections: number | null;
@@ -87,7 +87,7 @@ function memoryOf(pid: number): Memory | null {
 }
 
 /** The table for people. */
-export function formatStatus(status: Status): string {
+function formatStatus(status: Status): string {
   const heading = status.running
     ? addressLines(status.addresses!)
     : [`no manager runs in ${status.runDirectory}${status.workers.length > 0 ? '; workers hold on without it' : ''}`];

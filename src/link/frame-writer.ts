@@ -72,8 +72,7 @@ export class FrameWriter {
     const needed = at + FRAME_HEADER_BYTES + payloadBytes;
     let batch = this.#batch;
     if (batch === null || batch.length < needed) {
-      let capacity = batch === null ? BATCH_BYTES_FIRST : batch.length * 2;
-      while (capacity < needed) capacity *= 2;
+      const capacity = Math.max(needed, batch === null ? BATCH_BYTES_FIRST : batch.length * 2);
       // Not from Node's shared pool, which the whole batch would pin for as long as the socket holds it.
       const larger = Buffer.allocUnsafeSlow(capacity);
       if (batch !== null) batch.copy(larger, 0, 0, at);

@@ -71,7 +71,6 @@ export interface WorkerStats {
   /** Refused or malformed requests by status code. */
   rejected: Record<string, number>;
   accepting: boolean;
-  rssBytes: number;
 }
 
 /** Length of the frame header: u32 length and u8 type. */

@@ -19,13 +19,15 @@ export const IN_FLIGHT_MAX = 10_000;
 const PAUSE_LOOK_MS = 5;
 const PAUSE_MS = 1000;
 
+type ClassicRoutes = Pick<Routes, 'accept' | 'inFlight'>;
+
 export class ClassicPort {
-  readonly #routes: Routes;
+  readonly #routes: ClassicRoutes;
   readonly #logger: Logger;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
-  constructor(routes: Routes, logger: Logger) {
+  constructor(routes: ClassicRoutes, logger: Logger) {
     this.#routes = routes;
     this.#logger = logger;
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));

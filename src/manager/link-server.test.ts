@@ -206,8 +206,8 @@ describe('routing over links', () => {
     }
     assert.equal(log.counters.publications, 60);
     // Beyond the backlog links hold names only: had they held the data, 30 MB would be buffered here.
-    const external = process.memoryUsage().arrayBuffers;
-    assert.ok(external < BACKLOG_BYTES_MAX * 2.5, `${external} bytes`);
+    const { backlogBytes } = server.links.get(0)!;
+    assert.ok(backlogBytes > BACKLOG_BYTES_MAX / 2 && backlogBytes < BACKLOG_BYTES_MAX + 1e6, `${backlogBytes} bytes`);
     log.remove(60);
     fake.socket.resume();
     for (let i = 1; i < 60; i++) {

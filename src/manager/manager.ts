@@ -2,12 +2,13 @@
  * The manager: brings log, routes, workers, classic port and API together, in the order that survives every crash.
  *
  * Start: lock the run directory, listen for workers, adopt those that an earlier manager left with their sockets (or
- * open the client ports), spawn what is missing, open the application ports, and only then say so in manager.json.
+ * open the client ports), open the application ports, spawn what is missing, and only then say so in manager.json.
  * Stop: the application ports close first, then the workers finish what they send, then the files go.
  */
 
 import { type Api, createApi } from '../api/api.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
+import { residentBytes } from '../linux/proc.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { LogCounters } from '../log/log.js';
 import { MemoryLog } from '../log/memory.js';
@@ -110,7 +111,7 @@ export class Manager {
     this.#server = new LinkServer(`${runDirectory}/manager.sock`, this.#routes, this.#log, logger, this.#supervisor);
     this.#supervisor.attach(this.#server);
     this.#classicPort = new ClassicPort(this.#routes, logger);
-    this.#api = createApi({ routes: this.#routes, status: () => this.status(), host: options.apiHost });
+    this.#api = createApi({ routes: this.#routes, status: () => this.status(), host: options.apiHost, logger });
   }
 
   /** `http://host:port` of the API, as bound. */
@@ -145,27 +146,28 @@ export class Manager {
       this.#classicAddress = formatAddress(apiHost, port);
     }
     this.#expiry = setInterval(() => this.#log.expire(), EXPIRE_MS);
+    this.#supervisor.run(this.#listeners);
+    await this.#supervisor.ready();
     this.#directory.publish({
       pid: process.pid,
       api: this.api,
       classic: this.classic,
       clients: this.clients,
     });
-    this.#supervisor.run(this.#listeners);
   }
 
   /** Ends the workers and everything else, within two seconds. May be called again. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#close(true);
+    this.#stopping ??= this.#close('all');
     return this.#stopping;
   }
 
   /**
-   * Gives everything back after a failed start. Called by {@link startManager}. Spawning is the last step of a start, so
-   * workers that live now were there before, and are left alone with their clients.
+   * Gives everything back after a failed start. Called by {@link startManager}. Workers that were there before are left
+   * alone with their clients.
    */
   abandon(): Promise<void> {
-    this.#stopping ??= this.#close(false);
+    this.#stopping ??= this.#close('children');
     return this.#stopping;
   }
 
@@ -204,7 +206,7 @@ export class Manager {
       requests: stats?.requests ?? null,
       rejected: stats?.rejected ?? null,
       accepting: stats?.accepting ?? null,
-      rssBytes: stats?.rssBytes ?? null,
+      rssBytes: residentBytes(pid),
     };
   }
 
@@ -235,13 +237,12 @@ export class Manager {
     throw Object.assign(new Error(message), { code: 'EADOPT' });
   }
 
-  async #close(endWorkers: boolean): Promise<void> {
+  async #close(workers: 'all' | 'children'): Promise<void> {
     if (this.#expiry !== null) clearInterval(this.#expiry);
     this.#classicPort.close();
     this.#routes.close();
     const apiClosed = this.#api.close();
-    if (endWorkers) await this.#supervisor.stop();
-    else this.#supervisor.detach();
+    await this.#supervisor.stop(workers);
     await apiClosed;
     this.#server.close();
     for (const { descriptor } of this.#listeners) closeDescriptor(descriptor);

@@ -13,12 +13,15 @@ export type Verdict = (receivers: number) => void;
 
 export class PublishersWaiting {
   readonly #timeoutMs: number;
+  readonly #now: () => number;
   /** By sequence, in the order in which they came. */
   readonly #waiting = new Map<number, { verdict: Verdict; deadlineMs: number }>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(timeoutMs: number) {
+  /** @param now milliseconds of a clock that never goes back */
+  constructor(timeoutMs: number, now: () => number = () => performance.now()) {
     this.#timeoutMs = timeoutMs;
+    this.#now = now;
   }
 
   get size(): number {
@@ -31,7 +34,7 @@ export class PublishersWaiting {
       verdict(0);
       return;
     }
-    this.#waiting.set(sequence, { verdict, deadlineMs: performance.now() + this.#timeoutMs });
+    this.#waiting.set(sequence, { verdict, deadlineMs: this.#now() + this.#timeoutMs });
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
   }
 
@@ -50,7 +53,7 @@ export class PublishersWaiting {
   }
 
   #sweep(): void {
-    const nowMs = performance.now();
+    const nowMs = this.#now();
     for (const [sequence, { deadlineMs }] of this.#waiting) {
       if (deadlineMs > nowMs) break;
       this.settle(sequence, 0);

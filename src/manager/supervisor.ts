@@ -14,6 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Hello, SEND_LISTENERS, STOP } from '../link/frames.js';
 import { DescriptorReceiver } from '../linux/descriptors.js';
+import { closeDescriptor } from '../linux/sockets.js';
 import type { WorkerConfig } from '../worker/config.js';
 import type { LinkServer } from './link-server.js';
 import type { Logger } from './logger.js';
@@ -32,6 +33,8 @@ const YOUNG_MS = 10_000;
 const RESTART_DELAY_FIRST_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;
 const WATCH_MS = 100;
+/** How long a start waits for workers to be there before it goes on without. */
+const READY_MS = 1500;
 /** How long workers may take to finish what they are sending. */
 const STOP_MS = 1500;
 
@@ -120,19 +123,27 @@ export class Supervisor {
     this.#watch = setInterval(() => this.#look(), WATCH_MS);
   }
 
-  /** Ends all workers: they are asked, and after 1.5 s killed. */
-  async stop(): Promise<void> {
-    this.detach();
-    this.#state = 'stopping';
-    await this.#end([...this.#workers.values()]);
+  /** Waits until every worker has dialled, so that who connects next is served at once; at most 1.5 s. */
+  async ready(): Promise<void> {
+    const { workers } = this.#options;
+    const deadlineMs = performance.now() + READY_MS;
+    while (performance.now() < deadlineMs) {
+      let serving = 0;
+      for (const worker of this.#server.links.keys()) if (worker < workers) serving++;
+      if (serving === workers) return;
+      await delay(10);
+    }
+    this.#logger.warn('not all workers serve yet', { workers, serving: this.#server.links.size });
   }
 
-  /** Stops watching; the workers live on. */
-  detach(): void {
-    this.#state = 'detached';
+  /** Ends workers: they are asked, and after 1.5 s killed. `children` leaves adopted ones alone. */
+  async stop(which: 'all' | 'children'): Promise<void> {
+    const workers = [...this.#workers.values()].filter(({ child }) => which === 'all' || child !== null);
+    this.#state = which === 'all' ? 'stopping' : 'detached';
     if (this.#watch !== null) clearInterval(this.#watch);
     for (const timer of this.#restarts.values()) clearTimeout(timer);
     this.#restarts.clear();
+    await this.#end(workers);
   }
 
   linked(link: WorkerLink): void {
@@ -173,14 +184,23 @@ export class Supervisor {
       orphanSeconds,
     };
     const main = workerMain ?? fileURLToPath(new URL('../worker/main.js', import.meta.url));
-    const child = spawn(process.execPath, [...NODE_FLAGS, main, JSON.stringify(config)], {
-      detached: true,
-      cwd: '/',
-      stdio: ['ignore', 'inherit', 'inherit', ...this.#listeners.map(({ descriptor }) => descriptor)],
-    });
+    const unstarted = (error: Error) => this.#ended(worker, `it cannot be started: ${error.message}`);
+    let child: ChildProcess;
+    try {
+      child = spawn(process.execPath, [...NODE_FLAGS, main, JSON.stringify(config)], {
+        detached: true,
+        cwd: '/',
+        stdio: ['ignore', 'inherit', 'inherit', ...this.#listeners.map(({ descriptor }) => descriptor)],
+      });
+    } catch (error) {
+      // The one shortage that Node throws; it reports the others (EAGAIN, EMFILE …) by 'error'. Both pass.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOMEM') throw error;
+      unstarted(error as Error);
+      return;
+    }
     child.unref();
     if (child.pid === undefined) {
-      child.once('error', (error) => this.#ended(worker, `it cannot be started: ${error.message}`));
+      child.once('error', unstarted);
       return;
     }
     const { pid } = child;
@@ -258,7 +278,10 @@ export class Supervisor {
         const received = await receiver.receiveWithin(ADOPTION_MS);
         if (received === null) continue;
         const { listeners } = link.hello;
-        if (received.descriptors.length !== listeners.length) continue;
+        if (received.descriptors.length !== listeners.length) {
+          received.descriptors.forEach(closeDescriptor);
+          continue;
+        }
         return received.descriptors.map((descriptor, i) => ({ descriptor, address: listeners[i]! }));
       }
     } finally {

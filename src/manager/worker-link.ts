@@ -40,7 +40,7 @@ export class WorkerLink implements WorkerChannel {
   }
 
   deliver(publication: Publication, name: Buffer): void {
-    if (this.#deferred.length > 0 || this.#backlogBytes() > BACKLOG_BYTES_MAX) {
+    if (this.#deferred.length > 0 || this.backlogBytes > BACKLOG_BYTES_MAX) {
       this.#deferred.push({ sequence: publication.sequence, channel: publication.channel, name });
       return;
     }
@@ -59,7 +59,8 @@ export class WorkerLink implements WorkerChannel {
     this.#socket.destroy();
   }
 
-  #backlogBytes(): number {
+  /** Bytes that the worker has not read yet, as far as they are on this side of the socket. */
+  get backlogBytes(): number {
     return this.#socket.writableLength + this.#writer.length;
   }
 
@@ -76,7 +77,7 @@ export class WorkerLink implements WorkerChannel {
     const deferred = this.#deferred;
     this.#deferred = [];
     for (const [i, { sequence, channel, name }] of deferred.entries()) {
-      if (this.#backlogBytes() > BACKLOG_BYTES_MAX) {
+      if (this.backlogBytes > BACKLOG_BYTES_MAX) {
         this.#deferred = deferred.slice(i);
         return;
       }

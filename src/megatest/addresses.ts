@@ -75,7 +75,7 @@ export function parseSources(text: string): string[] {
 }
 
 /**
- * Source addresses for a test; client number c takes the one at c modulo their number. An empty list lets the kernel
+ * Source addresses for a test; clients take them in turns. An empty list lets the kernel
  * choose.
  */
 export function planSources(targets: Endpoint[], connections: number, named: string[]): string[] {

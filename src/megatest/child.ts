@@ -10,9 +10,6 @@ const REPORT_INTERVAL_MS = 250;
 let clients: Clients | null = null;
 let running = false;
 
-// Ctrl-C reaches the whole process group: it is the parent who ends the test and asks for the last report.
-process.on('SIGINT', () => undefined);
-process.on('SIGTERM', () => undefined);
 process.on('disconnect', () => {
   running = false;
   clients?.stop();

@@ -147,8 +147,10 @@ export class Clients implements ReactorEvents {
   }
 
   private poll(client: number): void {
-    const target = this.targets[client % this.targets.length];
-    const source = this.sources.length === 0 ? null : this.sources[client % this.sources.length];
+    const { targets, sources } = this;
+    const target = targets[client % targets.length];
+    // Divided first, so that every source goes to every target.
+    const source = sources.length === 0 ? null : sources[Math.floor(client / targets.length) % sources.length];
     const connection = this.reactor.connect(target, source);
     if (connection < 0) {
       this.fail(client, errnoName(-connection));

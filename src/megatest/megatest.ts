@@ -25,6 +25,8 @@ export interface MegatestIo {
   signal: AbortSignal;
 }
 
+/** How long the API may take to name its processes when the test was interrupted. */
+const API_PATIENCE_MS = 300;
 /** Two reports of every process: duplicates may follow what they are duplicates of. */
 const LAST_REPORTS_MS = 600;
 
@@ -56,7 +58,7 @@ export async function runMegatest(
     ledger,
   );
 
-  const before = await measureServer(options);
+  const before = await measureServer(options, signal);
   const crew = await Crew.muster(options, run, receive, signal);
   let phase = 'opening';
   const progress = new Progress(output, () => {
@@ -77,16 +79,16 @@ export async function runMegatest(
       phase = 'publishing';
       publishSeconds = await publisher.run(signal);
       phase = 'settling';
-      await crew.until(() => ledger.missing === 0, options.graceMs, signal);
+      await settle();
     }
     await crew.until(() => false, LAST_REPORTS_MS, signal);
     await crew.until(() => crew.totals().turning === 0, options.graceMs, signal);
-    after = await measureServer(options).catch((error: Error) => {
+    after = await measureServer(options, signal).catch((error: Error) => {
       progress.note(error.message);
       return null;
     });
   } finally {
-    await crew.stop();
+    await crew.stop(signal);
     progress.stop();
   }
 
@@ -94,6 +96,15 @@ export async function runMegatest(
     for (let index = 0; index < sequences.length; index++) {
       if (ledger.markReceived(sequences[index])) latencies.record(latenciesUs[index]);
     }
+  }
+
+  /** Waits for what is missing, for as long as messages keep coming. */
+  async function settle(): Promise<void> {
+    let received: number;
+    do {
+      received = ledger.received;
+      await crew.until(() => ledger.missing === 0, options.graceMs, signal);
+    } while (ledger.missing > 0 && ledger.received > received && !signal.aborted);
   }
 
   const totals = crew.totals();
@@ -140,14 +151,24 @@ function routesOf({ api, classic, messageBytes }: MegatestOptions): Route[] {
 }
 
 /** Null where the server's processes are not on this machine, or nobody says which they are. */
-async function measureServer({ api, serverPids }: MegatestOptions): Promise<ServerCost | null> {
-  const pids = serverPids.length > 0 || api === null ? serverPids : await findServerPids(api);
+async function measureServer({ api, serverPids }: MegatestOptions, signal: AbortSignal): Promise<ServerCost | null> {
+  const asks = serverPids.length === 0 && api !== null;
+  const pids = asks ? await Promise.race([findServerPids(api), impatience(signal)]) : serverPids;
   if (pids.length === 0) return null;
   try {
     return measureProcesses(pids);
   } catch (error) {
     throw new OperatorError(`cannot measure the server's processes (${pids.join(', ')}): ${(error as Error).message}`);
   }
+}
+
+/** An empty list, soon after the signal: an API that hangs must not keep an interrupted test from ending. */
+function impatience(signal: AbortSignal): Promise<number[]> {
+  return new Promise((resolve) => {
+    const wait = () => setTimeout(resolve, API_PATIENCE_MS, []).unref();
+    if (signal.aborted) wait();
+    else signal.addEventListener('abort', wait, { once: true });
+  });
 }
 
 function sum(counts: Record<string, number>): number {

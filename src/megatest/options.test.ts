@@ -67,6 +67,7 @@ test('contradictions and what the machine cannot do are refused in one line with
     refused({ connections: 60_000, target: [{ host: '10.0.0.1', port: 80 }] }),
     /ports for 28232: name 3 with --source/,
   );
+  assert.match(refused({ source: ['fd00::1'] }), /must both be IPv4 or both IPv6/);
   assert.match(refused({ connections: 40_000, processes: 2 }), /--processes may be 3 to 1000/);
   assert.match(refused({}, { ...MACHINE, descriptorLimit: 400 }), /RLIMIT_NOFILE is 400: raise it/);
 });

@@ -1,6 +1,7 @@
 /** What a megatest was asked for: the options, complete and free of contradictions. */
 
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { UsageError } from '../cli/errors.js';
 import { connectionsPossible, type Endpoint, planSources } from './addresses.js';
 import { markerBytesMax } from './marker.js';
@@ -41,7 +42,7 @@ export interface MegatestOptions {
   processes: number;
   /** For a connection to be established, and for the server to close one that it has answered. */
   timeoutMs: number;
-  /** After the last message, until those that are missing count as lost. */
+  /** After the last one sent, messages count as lost when none has come for so long. */
   graceMs: number;
   /** Connects again where a connection was lost. */
   reopen: boolean;
@@ -95,6 +96,8 @@ export function completeMegatestOptions(flags: MegatestFlags, machine: LoadMachi
       `--message-bytes is ${flags.messageBytes}: with this prefix at least ${markerBytesMax(prefix)}`,
     );
   }
+  const families = new Set([flags.target[0].host, ...(flags.source ?? [])].map(isIP));
+  if (families.size > 1) throw new UsageError('--source and --target must both be IPv4 or both IPv6 addresses');
   const sources = planSources(flags.target, connections, flags.source ?? []);
   const possible = connectionsPossible(flags.target, sources, machine.portsEach);
   if (connections > possible) {

@@ -47,20 +47,20 @@ export class Publisher {
   async run(signal: AbortSignal): Promise<number> {
     const { rate, count, routes } = this.options;
     const startMs = performance.now();
+    const interrupted = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     while (this.next < count && !signal.aborted) {
       const due = Math.min(count, 1 + Math.floor(((performance.now() - startMs) * rate) / 1000));
       while (this.next < due && this.pending.size < PENDING_MAX) this.publishDue(due);
       if (this.pending.size >= PENDING_MAX) {
-        await Promise.race(this.pending);
+        await Promise.race([...this.pending, interrupted]);
       } else if (this.next < count) {
         const nextDueMs = startMs + (this.next * 1000) / rate;
         await delay(Math.max(TICK_MS, nextDueMs - performance.now()), undefined, { signal }).catch(ignoreAbort);
       }
     }
-    const interrupted = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
     await Promise.race([Promise.all(this.pending), interrupted]);
     for (const route of routes) route.close();
     return (performance.now() - startMs) / 1000;

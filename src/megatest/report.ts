@@ -2,7 +2,7 @@
 
 import { group } from './progress.js';
 import { isFlawless, type MegatestResult } from './result.js';
-import type { ServerCost } from './server-cost.js';
+import { cpuSecondsBetween, type ServerCost } from './server-cost.js';
 
 /** Rows of a name and a text, names in one column; with a newline at the end. */
 export function formatReport(result: MegatestResult): string {
@@ -46,7 +46,7 @@ function serverRows({ before, after }: { before: ServerCost; after: ServerCost }
     ['  RSS', change('rssBytes')],
     ['  PSS', change('pssBytes')],
     ['  private', change('privateBytes')],
-    ['  CPU', `${(after.cpuSeconds - before.cpuSeconds).toFixed(2)} s`],
+    ['  CPU', `${cpuSecondsBetween(before, after).toFixed(2)} s`],
   ];
 }
 

@@ -16,7 +16,7 @@ export interface MegatestResult {
   /** From the first connect() to the last one that was established. */
   seconds: number;
   connectionsPerSecond: number;
-  /** Connections open at the end, each waiting for a message. */
+  /** Polls open at the end. What the server has not accepted yet is open as well: only messages tell the difference. */
   held: number;
   /** Connections that ended without a message, by errno; FIN: the server closed it. */
   dropped: number;
@@ -32,7 +32,7 @@ export interface MegatestResult {
   publishSeconds: number;
   /** Different messages that came to the right client. */
   received: number;
-  /** Sent, and not received within the grace period after the last one. */
+  /** Sent, and not received although nothing came any more for a while. */
   lost: number;
   duplicates: number;
   /** Messages that came to another client than theirs. */

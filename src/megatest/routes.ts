@@ -87,7 +87,8 @@ export class ClassicRoute implements Route {
   }
 
   close(): void {
-    this.socket?.end();
+    // All has been written. A peer that never closes its side must not keep this process alive.
+    this.socket?.end().unref();
     this.socket = null;
   }
 

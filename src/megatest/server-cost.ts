@@ -34,6 +34,15 @@ function pidsOf(status: unknown): number[] {
   );
 }
 
+/**
+ * CPU time between two measurements. A process that was not there before counts from its beginning; what one that is
+ * gone has used in between is not known and left out.
+ */
+export function cpuSecondsBetween(before: ServerCost, after: ServerCost): number {
+  const earlier = new Map(before.processes.map(({ pid, cpuSeconds }) => [pid, cpuSeconds]));
+  return after.processes.reduce((sum, { pid, cpuSeconds }) => sum + cpuSeconds - (earlier.get(pid) ?? 0), 0);
+}
+
 /** @throws Error ENOENT or ESRCH where there is no such process, EACCES where it is somebody else's */
 export function measureProcesses(pids: number[]): ServerCost {
   const processes = pids.map((pid) => {

@@ -53,7 +53,7 @@ class ScriptedReactor implements Reactor {
   }
   /** What was told since the last call; responses are cut to their status and body. */
   take(): string[] {
-    return this.told.splice(0).map((line) => line.replace(/HTTP\/1\.1 (\d+)[^]*?\r\n\r\n/g, '$1 '));
+    return this.told.splice(0).map((line) => line.replace(/HTTP\/1\.1 (\d+)[\s\S]*?\r\n\r\n/g, '$1 '));
   }
 }
 

@@ -66,6 +66,7 @@ export class Worker implements ReactorEvents {
           config.listeners.map((listener) => listener.descriptor),
         ),
       stop: () => this.stop(),
+      lost: () => this.#clients.managerLost(),
     });
     this.#clients = new Clients({
       reactor: this.#reactor,
@@ -137,7 +138,8 @@ export class Worker implements ReactorEvents {
 
   // ── Between turns ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #afterTurn(): undefined {
+  /** @returns the longest wait of the next turn, if it has to be shorter */
+  #afterTurn(): number | undefined {
     const nowMs = performance.now();
     this.#clients.tick(nowMs);
     if (this.#link.established) {
@@ -146,11 +148,13 @@ export class Worker implements ReactorEvents {
         this.#statsAtMs = nowMs + STATS_MS;
         this.#reportStats();
       }
-      this.#link.flush();
-    } else if (nowMs >= this.#dialAtMs) {
+      return this.#link.flush(nowMs);
+    }
+    if (nowMs >= this.#dialAtMs) {
       this.#dialAtMs = nowMs + LINK_RETRY_MS;
       this.#seekManager(nowMs);
     }
+    return undefined;
   }
 
   #seekManager(nowMs: number): void {
@@ -167,7 +171,6 @@ export class Worker implements ReactorEvents {
       waiting: this.#subscriptions.waiting,
       channels: this.#subscriptions.channels,
       accepting: this.#accepting && this.#connections.held < this.#config.maxConnections,
-      rssBytes: process.memoryUsage.rss(),
       ...this.#clients.counters,
     });
   }

@@ -18,6 +18,8 @@ export interface Faults {
   dropEach?: number;
   /** Publications that the API refuses. */
   rejectEach?: number;
+  /** Answers after which the connection stays open. */
+  keepOpenEach?: number;
   /** Answers come in pieces of so many bytes. */
   pieceBytes?: number;
 }
@@ -42,6 +44,7 @@ export async function startFakeServer(faults: Faults = {}): Promise<FakeServer> 
   let polls = 0;
   let messages = 0;
   let calls = 0;
+  let answers = 0;
 
   const clients = createHttpServer((request, response) => {
     const id = /^\/([^.]+)\.js$/.exec(request.url ?? '')?.[1];
@@ -75,7 +78,7 @@ export async function startFakeServer(faults: Faults = {}): Promise<FakeServer> 
       socket.write(whole.slice(start, start + pieceBytes));
       if (pieceBytes < whole.length) await new Promise((resolve) => setTimeout(resolve, 2));
     }
-    socket.end();
+    if (!hits(++answers, faults.keepOpenEach)) socket.end();
   }
 
   function deliver(id: string, text: string): void {

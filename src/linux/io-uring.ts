@@ -133,3 +133,5 @@ export const ETIME = 62;
 export const MAP_SHARED = 0x01;
 export const MAP_POPULATE = 0x8000;
 export const ECANCELED = 125;
+export const EINVAL = 22;
+export const ENOSYS = 38;

@@ -82,7 +82,7 @@ export interface IoUringOptions {
   slotsPerRing?: number;
   /** Requests handed over by one system call, a power of two. */
   submissions?: number;
-  /** Completions that a ring holds, a power of two. The kernel also sizes its table of waiting requests by it. */
+  /** Completions that a ring holds, a power of two. */
   completions?: number;
   /** Connections of which bytes are received at the same time. */
   receives?: number;
@@ -129,7 +129,7 @@ export class IoUringReactor implements Reactor {
       capacity,
       slotsPerRing: options.slotsPerRing ?? slotsMax,
       submissions: options.submissions ?? 256,
-      completions: options.completions ?? 8192,
+      completions: options.completions ?? 1024,
     });
     this.#states = new Uint8Array(capacity);
     this.#handles = this.#rings.words;

@@ -110,6 +110,7 @@ export const IO_URING_OP_SUPPORTED = 1 << 0;
 
 // Flags of a submission
 export const IOSQE_FIXED_FILE = 1 << 0;
+export const IOSQE_IO_LINK = 1 << 2;
 export const IOSQE_CQE_SKIP_SUCCESS = 1 << 6; // 5.17
 
 // Operations

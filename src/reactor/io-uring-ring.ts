@@ -249,6 +249,11 @@ export class Ring {
     return this.#queue[this.#overflowWord];
   }
 
+  /** Sees to it that the next `count` submissions are given to the kernel together, as a chain must be. */
+  keepTogether(count: number): void {
+    if (((this.#tail - this.#submitted) | 0) + count > this.#sqMask + 1) this.#makeRoom();
+  }
+
   /** A zeroed submission: the index of its first word in `sqes`. Gives the full queue to the kernel first. */
   submission(): number {
     if (((this.#tail - this.#submitted) | 0) > this.#sqMask) this.#makeRoom();

@@ -1,9 +1,10 @@
 /**
- * Receive buffers of the io_uring reactor: a few for all connections, because a receive never waits with one.
+ * Receive buffers of the io_uring reactor: a few for all connections.
  *
- * There are two kinds, numbered through. Large ones are for connections that are known to have something to read; where
- * there are more of those than buffers, they wait here in their order. Small ones go with the accepts that wait, for the
- * first bytes of the client.
+ * There are two kinds, numbered through. Large ones are for connections that are known to have something to read, so no
+ * receive waits with one; where there are more connections than buffers, those wait here in their order. Small ones go
+ * with the accepts, for a first receive that does wait. Clients that say nothing may hold them all: then accepts go without,
+ * which costs some time and nothing else.
  *
  *     0 … large             16 KiB each
  *     large … large + FIRST   2 KiB each
@@ -13,7 +14,6 @@ import { mapNative, type NativeMemory, unmapNative } from '../linux/native-memor
 
 const LARGE_BYTES = 16384;
 const FIRST_BYTES = 2048;
-/** More accepts than this go without. */
 const FIRST_COUNT = 256;
 const NONE = -1;
 
@@ -24,6 +24,8 @@ export class ReceiveBuffers {
   // Stacks, so that those on top, whose pages are touched, are used again and again.
   readonly #freeLarge: number[] = [];
   readonly #freeFirst: number[] = [];
+  /** Whose first receive each small buffer is with. */
+  readonly #firstOwners = new Int32Array(FIRST_COUNT).fill(NONE);
   /** Connections that wait for a large buffer, from `#head` on. */
   #deferred: number[] = [];
   #head = 0;
@@ -41,14 +43,25 @@ export class ReceiveBuffers {
     return this.#freeLarge.pop() ?? NONE;
   }
 
-  /** @returns a small buffer, or -1 when all are in use */
-  takeFirst(): number {
-    return this.#freeFirst.pop() ?? NONE;
+  /** @returns a small buffer for the first receive of a connection, or -1 when all are in use */
+  takeFirst(connection: number): number {
+    const buffer = this.#freeFirst.pop() ?? NONE;
+    if (buffer !== NONE) this.#firstOwners[buffer - this.#large] = connection;
+    return buffer;
+  }
+
+  /** @returns the small buffer with which a connection's first receive waits, or -1 */
+  firstOf(connection: number): number {
+    const at = this.#firstOwners.indexOf(connection);
+    return at === NONE ? NONE : this.#large + at;
   }
 
   release(buffer: number): void {
     if (buffer < this.#large) this.#freeLarge.push(buffer);
-    else this.#freeFirst.push(buffer);
+    else {
+      this.#freeFirst.push(buffer);
+      this.#firstOwners[buffer - this.#large] = NONE;
+    }
   }
 
   length(buffer: number): number {

@@ -10,7 +10,7 @@
  * has to wait for SHUTDOWN.
  */
 
-import { MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR } from '../linux/constants.js';
+import { MSG_NOSIGNAL, SHUT_WR } from '../linux/constants.js';
 import {
   IORING_OP_ACCEPT,
   IORING_OP_ASYNC_CANCEL,
@@ -116,7 +116,7 @@ export function poll(ring: Ring, index: number, connection: number): void {
   sqes[at + 9] = POLL;
 }
 
-/** Receives what there is; EAGAIN if nothing. */
+/** Receives what there is. If there is nothing it waits, or fails with EAGAIN if `flags` has MSG_DONTWAIT. */
 export function receive(
   ring: Ring,
   index: number,
@@ -124,6 +124,7 @@ export function receive(
   buffer: number,
   address: number,
   bytes: number,
+  flags: number,
 ): void {
   const at = ring.submission();
   const { sqes } = ring;
@@ -131,7 +132,7 @@ export function receive(
   sqes[at + 1] = index;
   putAddress(sqes, at + 4, address);
   sqes[at + 6] = bytes;
-  sqes[at + 7] = MSG_DONTWAIT;
+  sqes[at + 7] = flags;
   sqes[at + 8] = connection;
   sqes[at + 9] = tag(RECEIVE, buffer);
 }

@@ -4,7 +4,7 @@
  *
  * An idle connection is one request in the kernel, a poll for something to read. When it completes, the bytes are fetched
  * by a receive that does not wait, into one of a few buffers that all connections share, and the poll is made again. (A
- * receive that waits would need a buffer or a ring of them, and costs the kernel 500 bytes more for each connection.)
+ * receive that waits needs a buffer, and costs the kernel 500 bytes more than a poll; only the first one waits.)
  *
  * A slot has a byte of state and a word. A request that is with the kernel has a bit in the state until its completion has
  * been read, and only a slot without any bit is used again. Every request completes exactly once, so no completion can be
@@ -13,7 +13,7 @@
  *
  *     accept ─► receive ─► poll ─► receive ─► poll …     one of them is with the kernel all the time while it is open
  *                 send, at most one with the kernel, the rest in order behind it
- *     cancel(poll, send) and close, when it ends
+ *     cancel what waits, and close, when it ends
  *
  * Invariants: OPEN exactly while the user has the connection; the slot's word is the handle of the buffer in front
  * exactly while SENDING.
@@ -24,6 +24,7 @@ import {
   AF_UNIX,
   IP_BIND_ADDRESS_NO_PORT,
   IPPROTO_IP,
+  MSG_DONTWAIT,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
@@ -253,17 +254,17 @@ export class IoUringReactor implements Reactor {
   }
 
   /**
-   * For the listeners: submits an accept, and linked to it a first receive, since the request has often arrived by then.
-   * It does not wait either, so an accept's buffer is not kept by a client that says nothing.
+   * For the listeners: submits an accept, and linked to it a first receive, since the request has often arrived by then
+   * or is about to.
    */
   submitAccept(connection: number, fd: number, listener: number): void {
     const ring = this.#rings.of(connection);
     const index = connection & this.#rings.mask;
-    const buffer = this.#receives.takeFirst();
+    const buffer = this.#receives.takeFirst(connection);
     this.#states[connection] = buffer === NONE ? ACCEPTING : ACCEPTING | RECEIVING;
     if (buffer !== NONE) ring.keepTogether(2);
     requests.accept(ring, fd, index, connection, listener, buffer !== NONE);
-    if (buffer !== NONE) this.#submitReceive(connection, buffer);
+    if (buffer !== NONE) this.#submitReceive(connection, buffer, 0);
   }
 
   /** For the listeners: the accept has ended without a client. */
@@ -441,6 +442,10 @@ export class IoUringReactor implements Reactor {
       this.#sends.drop(connection);
     }
     if ((state & CONNECTING) !== 0) requests.cancel(ring, connection, CONNECT);
+    if ((state & RECEIVING) !== 0) {
+      const buffer = this.#receives.firstOf(connection);
+      if (buffer !== NONE) requests.cancel(ring, connection, tag(RECEIVE, buffer));
+    }
     if ((state & SHUT) !== 0 && this.#shuttingDown.has(connection)) this.#shuttingDown.set(connection, true);
     else requests.close(ring, connection & this.#rings.mask);
     this.#open--;
@@ -470,7 +475,7 @@ export class IoUringReactor implements Reactor {
     this.#states[connection] |= RECEIVING;
     const buffer = this.#receives.take();
     if (buffer === NONE) this.#receives.defer(connection);
-    else this.#submitReceive(connection, buffer);
+    else this.#submitReceive(connection, buffer, MSG_DONTWAIT);
   }
 
   #receiveDeferred(): void {
@@ -480,7 +485,7 @@ export class IoUringReactor implements Reactor {
       if (buffer === NONE) return;
       const connection = receives.nextDeferred();
       if ((this.#states[connection] & OPEN) !== 0) {
-        this.#submitReceive(connection, buffer);
+        this.#submitReceive(connection, buffer, MSG_DONTWAIT);
       } else {
         receives.release(buffer);
         this.#states[connection] &= ~RECEIVING;
@@ -489,10 +494,11 @@ export class IoUringReactor implements Reactor {
     }
   }
 
-  #submitReceive(connection: number, buffer: number): void {
+  #submitReceive(connection: number, buffer: number, flags: number): void {
+    const ring = this.#rings.of(connection);
     const address = this.#receives.address(buffer);
     const length = this.#receives.length(buffer);
-    requests.receive(this.#rings.of(connection), connection & this.#rings.mask, connection, buffer, address, length);
+    requests.receive(ring, connection & this.#rings.mask, connection, buffer, address, length, flags);
   }
 
   #submitSend(connection: number, buffer: number, offset: number): void {

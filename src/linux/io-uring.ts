@@ -113,6 +113,9 @@ export const IOSQE_FIXED_FILE = 1 << 0;
 export const IOSQE_IO_LINK = 1 << 2;
 export const IOSQE_CQE_SKIP_SUCCESS = 1 << 6; // 5.17
 
+/** Flag of a completed receive: more bytes are there already, or the end of stream. */
+export const IORING_CQE_F_SOCK_NONEMPTY = 1 << 2; // 5.19
+
 // Operations
 export const IORING_OP_POLL_ADD = 6;
 export const IORING_OP_ACCEPT = 13;

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -139,6 +140,18 @@ export function reactorContract(
       assert.equal(subject, connection);
       assert(errno === ECONNRESET || errno === EPIPE, `errno ${errno}`);
       assert.equal(h.buffers.liveBytes, 0);
+    });
+
+    contract('bytes and an end of stream that are both there are reported in one turn', async (h) => {
+      const { peer, connection } = await h.pair(h.listen());
+      peer.socket.end('GET and away');
+      await once(peer.socket, 'finish');
+      const before = h.recorded.length;
+      h.reactor.turn(1000);
+      assert.deepEqual(h.recorded.slice(before), [
+        ['received', connection, 'GET and away'],
+        ['closed', connection, 0],
+      ]);
     });
 
     contract('an end of stream while a send is pending is reported after the send', async (h) => {

@@ -64,6 +64,10 @@ export class ReceiveBuffers {
     }
   }
 
+  isLarge(buffer: number): boolean {
+    return buffer < this.#large;
+  }
+
   length(buffer: number): number {
     return buffer < this.#large ? LARGE_BYTES : FIRST_BYTES;
   }

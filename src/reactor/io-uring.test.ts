@@ -164,3 +164,26 @@ small(
   },
   { capacity: 400 },
 );
+
+small('clients that say nothing keep no buffer from those who do', async (h) => {
+  const port = h.listen();
+  const pairs: Pair[] = [];
+  for (let i = 0; i < 300; i++) pairs.push(await h.pair(port));
+  for (const { peer } of pairs.slice(250)) peer.socket.write('late');
+  await h.until('they are heard', () => h.named('received').length === 50);
+  for (const { peer } of pairs.slice(0, 250)) peer.socket.write('later');
+  await h.until('so are the silent ones', () => h.named('received').length === 300);
+  for (const { connection } of pairs) assert(h.send(connection, 'yes') >= 0);
+  await h.until('all are answered', () => h.named('sent').length === 300);
+});
+
+small('a connection that has said nothing can be closed and reset', async (h) => {
+  const port = h.listen();
+  const closed = await h.pair(port);
+  const reset = await h.pair(port);
+  h.close(closed.connection);
+  h.abort(reset.connection);
+  closed.peer.read();
+  reset.peer.read();
+  await h.until('both peers know', () => closed.peer.ended && reset.peer.error === 'ECONNRESET');
+});

@@ -30,7 +30,7 @@ import {
   SOCK_STREAM,
 } from '../linux/constants.js';
 import { EAGAIN, EINTR, EMFILE, ENOTCONN, isConnectionError, SystemError } from '../linux/errno.js';
-import { ECANCELED } from '../linux/io-uring.js';
+import { ECANCELED, IORING_CQE_F_SOCK_NONEMPTY } from '../linux/io-uring.js';
 import * as libc from '../linux/libc.js';
 import { addressFamily, addressPort, SOCKET_ADDRESS_BYTES_MAX } from '../linux/socket-address.js';
 import { closeDescriptor, descriptorLimit, setSocketOption } from '../linux/sockets.js';
@@ -71,6 +71,8 @@ const SENDING = 128;
 const REQUESTS = ACCEPTING | CONNECTING | POLLING | RECEIVING | SENDING;
 
 const NONE = -1;
+/** How often one turn goes on reading what is there. */
+const ROUNDS_MAX = 16;
 /** How often `destroy` looks whether cancelled sends have let go of their buffers, and how long it waits each time. */
 const DRAIN_ROUNDS = 100;
 const DRAIN_WAIT_MS = 10;
@@ -106,6 +108,8 @@ export class IoUringReactor implements Reactor {
   readonly #receives: ReceiveBuffers;
   #open = 0;
   #sending = 0;
+  /** Receives that do not wait and have not completed. */
+  #receiving = 0;
   #pinned = NONE;
 
   /** SHUTDOWN is with the kernel; true when the connection has ended since and is to be closed after it. */
@@ -223,11 +227,12 @@ export class IoUringReactor implements Reactor {
       if (this.#destroyed) return 0;
       const waitMs = this.#open > openBefore ? 0 : this.#listeners.waitMs(timeoutMs);
       this.#rings.wait(waitMs);
-      for (const ring of this.#rings.list) {
-        if (ring.hasCompletions) count += this.#deliver(ring);
-        if (this.#destroyed) return count;
+      count = this.#deliverAll();
+      // What is readable is read in this turn, and an end of stream right behind it reported in this turn too.
+      for (let round = 0; round < ROUNDS_MAX && this.#receiving > 0 && !this.#destroyed; round++) {
+        this.#rings.wait(0);
+        count += this.#deliverAll();
       }
-      this.#receiveDeferred();
       return count;
     } finally {
       this.#inTurn = false;
@@ -284,6 +289,16 @@ export class IoUringReactor implements Reactor {
     if ((this.#states[connection] & (OPEN | RECEIVING)) === OPEN) this.#receive(connection);
   }
 
+  #deliverAll(): number {
+    let count = 0;
+    for (const ring of this.#rings.list) {
+      if (ring.hasCompletions) count += this.#deliver(ring);
+      if (this.#destroyed) return count;
+    }
+    this.#receiveDeferred();
+    return count;
+  }
+
   /** Reads the completions of a ring. @returns how many there were */
   #deliver(ring: Ring): number {
     let count = 0;
@@ -297,7 +312,7 @@ export class IoUringReactor implements Reactor {
           this.#readable(connection);
           break;
         case RECEIVE:
-          this.#received(connection, detail, result);
+          this.#received(connection, detail, result, (ring.flags & IORING_CQE_F_SOCK_NONEMPTY) !== 0);
           break;
         case SEND:
           this.#sent(connection, detail, result);
@@ -340,9 +355,10 @@ export class IoUringReactor implements Reactor {
     else this.#receive(connection);
   }
 
-  #received(connection: number, buffer: number, result: number): void {
+  #received(connection: number, buffer: number, result: number, more: boolean): void {
     const receives = this.#receives;
     this.#states[connection] &= ~RECEIVING;
+    if (receives.isLarge(buffer)) this.#receiving--;
     const open = (this.#states[connection] & OPEN) !== 0;
     if (open && result > 0) {
       const start = receives.offset(buffer);
@@ -355,7 +371,7 @@ export class IoUringReactor implements Reactor {
     if (!open) this.#freeIfUnused(connection);
     // ECANCELED: the accept that it was linked to is over without a client, whatever the slot has become since.
     else if ((this.#states[connection] & OPEN) === 0 || result === -ECANCELED) return;
-    else if (result === receives.length(buffer)) this.#receive(connection);
+    else if (result > 0 && (more || result === receives.length(buffer))) this.#receive(connection);
     else if (result > 0 || result === -EAGAIN || result === -EINTR) this.#poll(connection);
     else if (result === 0 && (this.#states[connection] & SENDING) !== 0) this.#states[connection] |= READ_ENDED;
     else if (result === 0 || isConnectionError(-result)) this.#broken(connection, 0 - result);
@@ -496,6 +512,7 @@ export class IoUringReactor implements Reactor {
 
   #submitReceive(connection: number, buffer: number, flags: number): void {
     const ring = this.#rings.of(connection);
+    if (flags === MSG_DONTWAIT) this.#receiving++;
     const address = this.#receives.address(buffer);
     const length = this.#receives.length(buffer);
     requests.receive(ring, connection & this.#rings.mask, connection, buffer, address, length, flags);

@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../limits.js';
 import { LINK_VERSION } from '../link/frames.js';
 import { sendDescriptors } from '../linux/descriptors.js';
-import { errnoName } from '../linux/errno.js';
+import { errnoName, SystemError } from '../linux/errno.js';
 import { EpollReactor } from '../reactor/epoll.js';
 import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
 import { runLoop } from '../reactor/run-loop.js';
@@ -60,11 +60,7 @@ export class Worker implements ReactorEvents {
       }),
       announce: () => this.#clients.announce(),
       deliver: (...publication) => this.#clients.deliver(...publication),
-      sendListeners: (path) =>
-        sendDescriptors(
-          path,
-          config.listeners.map((listener) => listener.descriptor),
-        ),
+      sendListeners: (path) => this.#sendListeners(path),
       stop: () => this.stop(),
       lost: () => this.#clients.managerLost(),
     });
@@ -155,6 +151,17 @@ export class Worker implements ReactorEvents {
       this.#seekManager(nowMs);
     }
     return undefined;
+  }
+
+  /** A manager that asked for the sockets may have ended since, or looked elsewhere: that must not end the clients. */
+  #sendListeners(path: string): void {
+    const descriptors = this.#config.listeners.map((listener) => listener.descriptor);
+    try {
+      sendDescriptors(path, descriptors);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#log(`cannot hand over the listening sockets: ${error.message}`);
+    }
   }
 
   #seekManager(nowMs: number): void {

@@ -71,6 +71,19 @@ test('completions are read while new requests are made', { skip }, () => {
   ring.destroy();
 });
 
+test('a fresh ring has nothing to do, whatever its queue was made of', { skip }, () => {
+  for (const waiting of [1, 16_384]) {
+    const ring = new Ring({ submissions: 4, completions: 8, waiting, files: 1 });
+    assert.equal(ring.ready, false);
+    submitNothing(ring, 0);
+    assert.equal(ring.ready, true);
+    ring.enter(0, 0);
+    assert.equal(ring.ready, false);
+    assert.deepEqual(readAll(ring), [0]);
+    ring.destroy();
+  }
+});
+
 test('a wait ends after its time', { skip }, () => {
   const ring = new Ring({ submissions: 4, completions: 8, waiting: 1, files: 1 });
   const beginMs = performance.now();

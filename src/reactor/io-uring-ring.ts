@@ -165,6 +165,8 @@ export class Ring {
     this.#sqesMemory = this.#map(sqEntries * SQE_WORDS * 4, IORING_OFF_SQES);
     this.#queue = new Int32Array(this.#queueMemory.bytes.buffer);
     this.sqes = new Int32Array(this.#sqesMemory.bytes.buffer);
+    // Making the queue smaller sets the flag that says that work waits, until the first work has run: there is none yet.
+    this.#queue[this.#sqFlagsWord] = 0;
     // Before Linux 6.6 the kernel took submissions in the order of an array of their indexes: here the order of the ring.
     for (let i = 0; hasArray && i < sqEntries; i++) this.#queue[arrayWord + i] = i;
     this.#registerFiles(files);

@@ -31,7 +31,7 @@ if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 
 const library = loadLibc();
 
 /** All parameters and results are numbers; that the definition says so too is up to the line that uses it. */
-function bind<Parameters extends number[]>(definition: string): (...parameters: Parameters) => number {
+export function bind<Parameters extends number[]>(definition: string): (...parameters: Parameters) => number {
   return library.func(definition);
 }
 

@@ -1,0 +1,34 @@
+/** Which reactor a process uses: the one that was asked for, or the best that this kernel allows. */
+
+import { EpollReactor } from './epoll.js';
+import { IoUringReactor } from './io-uring.js';
+import { probeIoUring } from './io-uring-probe.js';
+import type { Reactor, ReactorEvents } from './reactor.js';
+import type { SendBuffers } from './send-buffers.js';
+
+export const REACTOR_CHOICES = ['auto', 'io-uring', 'epoll'] as const;
+export type ReactorChoice = (typeof REACTOR_CHOICES)[number];
+
+export interface ReactorOptions {
+  capacity: number;
+  events: ReactorEvents;
+  buffers: SendBuffers;
+}
+
+/**
+ * Makes a reactor.
+ *
+ * @param log takes one line when `auto` has to do without io_uring
+ * @throws Error with code ERR_IO_URING_UNAVAILABLE when io_uring was asked for and is not to be had
+ */
+export function makeReactor(choice: ReactorChoice, options: ReactorOptions, log: (line: string) => void): Reactor {
+  if (choice === 'epoll') return new EpollReactor(options);
+  const reason = probeIoUring();
+  if (reason === null) return new IoUringReactor(options);
+  if (choice === 'auto') {
+    log(`using epoll: ${reason}`);
+    return new EpollReactor(options);
+  }
+  const cure = 'use --reactor epoll or auto';
+  throw Object.assign(new Error(`${reason}; ${cure}`), { code: 'ERR_IO_URING_UNAVAILABLE' });
+}

@@ -6,11 +6,11 @@ import { HISTORY } from './history.js';
 import { formatHistory, formatReport, toJson, warningLine } from './report.js';
 import { fakeReading, NO_IO_URING } from './testing/fake-reading.js';
 
-const request = { connections: 100_000, reactor: 'auto', loopback: false } as const;
+const request = { connections: 100_000, workers: 4, reactor: 'auto', loopback: false } as const;
 
 /** A machine that is in the way in each of the three ways: a sysctl, a limit, and what no file mends. */
 const poor = fakeReading({
-  descriptors: { soft: 64, hard: 128 },
+  descriptors: { soft: 1024, hard: 4096 },
   ioUring: NO_IO_URING,
   sysctls: { 'net.core.somaxconn': [128] },
   memory: { availableBytes: 128 * 2 ** 20, commitLimitBytes: 2 ** 30, committedBytes: 0 },
@@ -94,8 +94,8 @@ net.core.somaxconn = 1024
 
 # No file mends these:
 
-# MemAvailable is 128 MiB; needed: 3.9 GiB.
-# no setting mends it: more memory, or --connections 1
+# MemAvailable is 128 MiB; needed: 911 MiB.
+# no setting mends it: more memory, or fewer workers and connections
 `,
     );
     assert.equal(
@@ -103,7 +103,7 @@ net.core.somaxconn = 1024
       `# Written by: megacomet doctor --connections 100000 --fix
 # Put it into /etc/security/limits.d/ under a name that ends in .conf, then log in again.
 
-# RLIMIT_NOFILE is soft 64, hard 128; needed: hard 464.
+# RLIMIT_NOFILE is soft 1024, hard 4096; needed: hard 25064.
 * hard nofile 32768
 root hard nofile 32768
 

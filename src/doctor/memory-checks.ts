@@ -16,7 +16,7 @@ export function machineMemory(reading: Reading, plan: Plan): Check {
     is: formatBytes(availableBytes),
     needs: formatBytes(needs.totalBytes),
     why: memoryText(needs, plan),
-    fix: ok ? '' : `no setting mends it: more memory, or --connections ${possible(needs, plan, availableBytes)}`,
+    fix: ok ? '' : `no setting mends it: more memory, or ${lessToHold(needs, plan, availableBytes)}`,
   };
 }
 
@@ -36,7 +36,7 @@ export function groupMemory(reading: Reading, plan: Plan): Check {
     is: `${formatBytes(group.limit)}, ${formatBytes(free)} of it free`,
     needs: formatBytes(needs.totalBytes),
     why,
-    fix: ok ? '' : raiseGroup(group, group.used + Math.ceil(needs.totalBytes * 1.1), 'MemoryMax', '--memory'),
+    fix: ok ? '' : raiseGroup(group, Math.ceil(group.used + needs.totalBytes * 1.1), 'MemoryMax', '--memory'),
   };
 }
 
@@ -89,10 +89,11 @@ function memoryText(needs: MemoryNeeds, plan: Plan): string {
   );
 }
 
-/** How many connections the memory suffices for; the fixed part is kept as it is. */
-function possible(needs: MemoryNeeds, plan: Plan, availableBytes: number): number {
-  const fixed = needs.totalBytes - plan.connections * needs.connectionBytes;
-  return Math.max(1, Math.floor((availableBytes - fixed) / needs.connectionBytes / 1000) * 1000);
+/** What the memory suffices for: fewer connections, where what is fixed leaves room for some. */
+function lessToHold(needs: MemoryNeeds, plan: Plan, availableBytes: number): string {
+  const fixedBytes = needs.totalBytes - plan.connections * needs.connectionBytes;
+  const thousands = Math.floor((availableBytes - fixedBytes) / needs.connectionBytes / 1000);
+  return thousands > 0 ? `--connections ${thousands * 1000}` : 'fewer workers and connections';
 }
 
 function raiseGroup(group: GroupLimit, value: number, unitOption: string, dockerOption: string): string {

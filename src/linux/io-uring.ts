@@ -67,8 +67,7 @@ export const IORING_SETUP_SUBMIT_ALL = 1 << 7; // 5.18
 export const IORING_SETUP_TASKRUN_FLAG = 1 << 9; // 5.19
 export const IORING_SETUP_SINGLE_ISSUER = 1 << 12; // 6.0
 export const IORING_SETUP_DEFER_TASKRUN = 1 << 13; // 6.1
-export const IORING_FEAT_SINGLE_MMAP = 1 << 0;
-export const IORING_FEAT_EXT_ARG = 1 << 8;
+export const IORING_SETUP_NO_SQARRAY = 1 << 16; // 6.6
 export const IORING_FEAT_NO_IOWAIT = 1 << 17; // 6.15
 export const IORING_OFF_SQ_RING = 0;
 export const IORING_OFF_SQES = 0x10000000;
@@ -105,11 +104,13 @@ export const IORING_REGISTER_FILES_UPDATE = 6;
 export const IORING_REGISTER_PROBE = 8;
 export const IORING_REGISTER_FILES2 = 13;
 export const IORING_REGISTER_SYNC_CANCEL = 24;
+export const IORING_REGISTER_RESIZE_RINGS = 33; // 6.13
 export const IORING_RSRC_REGISTER_SPARSE = 1 << 0;
 export const IO_URING_OP_SUPPORTED = 1 << 0;
 
 // Flags of a submission
 export const IOSQE_FIXED_FILE = 1 << 0;
+export const IOSQE_IO_LINK = 1 << 2;
 export const IOSQE_CQE_SKIP_SUCCESS = 1 << 6; // 5.17
 
 // Operations

@@ -19,7 +19,7 @@ import { EAGAIN, EINTR, EMFILE, isConnectionError, isOutOfResources, SystemError
 import { ECANCELED } from '../linux/io-uring.js';
 import * as libc from '../linux/libc.js';
 import { closeDescriptor } from '../linux/sockets.js';
-import { ACCEPT, accept, cancel, tag } from './io-uring-requests.js';
+import { ACCEPT, cancel, tag } from './io-uring-requests.js';
 import type { Rings } from './io-uring-rings.js';
 import type { ReactorEvents } from './reactor.js';
 
@@ -33,8 +33,8 @@ const LOOK_ACCEPTS = 64;
 
 /** What the listeners need of their reactor. */
 interface Owner {
-  /** The slot belongs to an accept. */
-  takeSlot(connection: number): void;
+  /** Submits an accept into a free slot. */
+  submitAccept(connection: number, fd: number, listener: number): void;
   /** The accept is over and no client has the slot. */
   returnSlot(connection: number): void;
   /** The slot has a client. */
@@ -168,9 +168,8 @@ export class IoUringListeners {
           if (slot !== -EMFILE || this.#rings.free > 0) this.#stop(-slot);
           break;
         }
-        this.#owner.takeSlot(slot);
         armed.push(slot);
-        accept(this.#rings.of(slot), this.#fds[listener], slot & this.#rings.mask, slot, listener);
+        this.#owner.submitAccept(slot, this.#fds[listener], listener);
       }
       waiting += armed.length;
     }
@@ -197,7 +196,6 @@ export class IoUringListeners {
         this.#stop(errno);
         return;
       }
-      this.#owner.takeSlot(slot);
       this.#resumed();
       this.#owner.acceptedInto(slot, listener);
       if (this.#paused || this.#fds.length === 0) return;

@@ -45,7 +45,7 @@ const OPERATIONS = new Map([
 export function probeIoUring(): string | null {
   let ring: Ring;
   try {
-    ring = new Ring({ submissions: 8, completions: 16, files: 8 });
+    ring = new Ring({ submissions: 8, completions: 16, waiting: 8, files: 8 });
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     return reason(error);

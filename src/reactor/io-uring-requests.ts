@@ -23,6 +23,7 @@ import {
   IORING_OP_SHUTDOWN,
   IOSQE_CQE_SKIP_SUCCESS,
   IOSQE_FIXED_FILE,
+  IOSQE_IO_LINK,
   POLLIN,
   POLLRDHUP,
 } from '../linux/io-uring.js';
@@ -45,6 +46,7 @@ export const KIND_BITS = 4;
 export const KIND_MASK = (1 << KIND_BITS) - 1;
 
 const FIXED = IOSQE_FIXED_FILE << 8;
+const LINK = IOSQE_IO_LINK << 8;
 const QUIET = IOSQE_CQE_SKIP_SUCCESS << 8;
 
 /** The high word of user_data. */
@@ -52,11 +54,22 @@ export function tag(kind: number, detail: number): number {
   return kind | (detail << KIND_BITS);
 }
 
-/** Accepts a client into a direct descriptor. It has no descriptor in the process. */
-export function accept(ring: Ring, fd: number, index: number, connection: number, listener: number): void {
+/**
+ * Accepts a client into a direct descriptor. It has no descriptor in the process.
+ *
+ * @param linked the next submission begins when a client was accepted, and is cancelled if none is
+ */
+export function accept(
+  ring: Ring,
+  fd: number,
+  index: number,
+  connection: number,
+  listener: number,
+  linked: boolean,
+): void {
   const at = ring.submission();
   const { sqes } = ring;
-  sqes[at] = IORING_OP_ACCEPT;
+  sqes[at] = linked ? IORING_OP_ACCEPT | LINK : IORING_OP_ACCEPT;
   sqes[at + 1] = fd;
   sqes[at + 8] = connection;
   sqes[at + 9] = tag(ACCEPT, listener);

@@ -18,6 +18,7 @@ import { PROT_READ, PROT_WRITE } from '../linux/constants.js';
 import { EAGAIN, EINTR, ENOMEM, SystemError } from '../linux/errno.js';
 import {
   EBUSY,
+  EINVAL,
   ETIME,
   IORING_ENTER_EXT_ARG,
   IORING_ENTER_GETEVENTS,
@@ -28,10 +29,12 @@ import {
   IORING_REGISTER_EVENTFD,
   IORING_REGISTER_FILES_UPDATE,
   IORING_REGISTER_FILES2,
+  IORING_REGISTER_RESIZE_RINGS,
   IORING_REGISTER_SYNC_CANCEL,
   IORING_RSRC_REGISTER_SPARSE,
   IORING_SETUP_CQSIZE,
   IORING_SETUP_DEFER_TASKRUN,
+  IORING_SETUP_NO_SQARRAY,
   IORING_SETUP_SINGLE_ISSUER,
   IORING_SETUP_SUBMIT_ALL,
   IORING_SETUP_TASKRUN_FLAG,
@@ -52,6 +55,8 @@ export interface RingOptions {
   submissions: number;
   /** Completions that the queue holds, a power of two, at least twice `submissions`. */
   completions: number;
+  /** Requests that may wait in the ring at the same time, about: see HASH_COMPLETIONS. */
+  waiting: number;
   /** Direct descriptors: at most RLIMIT_NOFILE (io_uring_register(2)). */
   files: number;
 }
@@ -61,6 +66,15 @@ const SQE_WORDS = 16;
 const SOCKET_ADDRESS_BYTES = 112;
 const CQE_WORDS = 4;
 const CQE_BYTES = 16;
+/**
+ * The kernel looks up a request that is to be cancelled in a hash table, which it makes as large as the completion queue
+ * asks for: a bucket for 32 entries, at most 256 buckets. With 32 buckets a cancel among 15,000 waiting requests takes
+ * 6 us, with 256 less than 1. So a ring is made with a queue of this many, and the queue then made smaller (Linux 6.13; an
+ * older kernel keeps the large one, 128 KiB).
+ */
+const HASH_COMPLETIONS = 8192;
+/** Fewer waiting requests need no larger table. */
+const WAITING_FEW = 1024;
 const SETUP_FLAGS =
   IORING_SETUP_CQSIZE |
   IORING_SETUP_SUBMIT_ALL |
@@ -118,12 +132,19 @@ export class Ring {
   flags = 0;
 
   /** @throws SystemError of io_uring_setup: ENOSYS, EPERM, ENOMEM, EMFILE; ENOMEM of the mappings and the table */
-  constructor({ submissions, completions, files }: RingOptions) {
-    scratch.bytes.fill(0, 0, PARAMS.bytes);
-    scratchWords[PARAMS.flags / 4] = SETUP_FLAGS;
-    scratchWords[PARAMS.cqEntries / 4] = completions;
+  constructor({ submissions, completions, waiting, files }: RingOptions) {
+    const larger = waiting > WAITING_FEW && completions < HASH_COMPLETIONS;
+    const completionsAtFirst = larger ? HASH_COMPLETIONS : completions;
+    putParameters(SETUP_FLAGS | IORING_SETUP_NO_SQARRAY, submissions, completionsAtFirst);
     this.fd = ioUringSetup(submissions, scratch.address);
+    const hasArray = this.fd === -1 && lastErrno() === EINVAL;
+    if (hasArray) {
+      putParameters(SETUP_FLAGS, submissions, completionsAtFirst);
+      this.fd = ioUringSetup(submissions, scratch.address);
+    }
     if (this.fd === -1) throw new SystemError('io_uring_setup', lastErrno());
+    const noIowait = (scratchWords[PARAMS.features / 4] & IORING_FEAT_NO_IOWAIT) !== 0;
+    if (larger && !hasArray) this.#resize(submissions, completions);
     const parameter = (offset: number): number => scratchWords[offset / 4];
     const sqEntries = parameter(PARAMS.sqEntries);
     const cqEntries = parameter(PARAMS.cqEntries);
@@ -136,17 +157,24 @@ export class Ring {
     this.#cqTailWord = parameter(PARAMS.cqTail) / 4;
     this.#cqesWord = parameter(PARAMS.cqEntriesOffset) / 4;
     this.#overflowWord = parameter(PARAMS.cqOverflow) / 4;
-    const noIowait = (parameter(PARAMS.features) & IORING_FEAT_NO_IOWAIT) !== 0;
     this.#waitFlags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (noIowait ? IORING_ENTER_NO_IOWAIT : 0);
 
-    const queueBytes = Math.max(arrayWord * 4 + sqEntries * 4, this.#cqesWord * 4 + cqEntries * CQE_BYTES);
+    const arrayEnd = hasArray ? arrayWord * 4 + sqEntries * 4 : 0;
+    const queueBytes = Math.max(arrayEnd, this.#cqesWord * 4 + cqEntries * CQE_BYTES);
     this.#queueMemory = this.#map(queueBytes, IORING_OFF_SQ_RING);
     this.#sqesMemory = this.#map(sqEntries * SQE_WORDS * 4, IORING_OFF_SQES);
     this.#queue = new Int32Array(this.#queueMemory.bytes.buffer);
     this.sqes = new Int32Array(this.#sqesMemory.bytes.buffer);
-    // The kernel takes submissions in the order of an array of their indexes; here it is always the order of the ring.
-    for (let i = 0; i < sqEntries; i++) this.#queue[arrayWord + i] = i;
+    // Before Linux 6.6 the kernel took submissions in the order of an array of their indexes: here the order of the ring.
+    for (let i = 0; hasArray && i < sqEntries; i++) this.#queue[arrayWord + i] = i;
     this.#registerFiles(files);
+  }
+
+  /** Makes the queue smaller, if this kernel can; the parameters then describe the new one. */
+  #resize(submissions: number, completions: number): void {
+    const before = scratch.bytes.slice(0, PARAMS.bytes);
+    putParameters(IORING_SETUP_CQSIZE, submissions, completions);
+    if (ioUringRegister(this.fd, IORING_REGISTER_RESIZE_RINGS, scratch.address, 1) === -1) scratch.bytes.set(before);
   }
 
   #map(byteLength: number, offset: number): NativeMemory {
@@ -219,6 +247,11 @@ export class Ring {
   /** Completions that the kernel could not even put into its overflow list: to be 0 for ever. */
   get lost(): number {
     return this.#queue[this.#overflowWord];
+  }
+
+  /** Sees to it that the next `count` submissions are given to the kernel together, as a chain must be. */
+  keepTogether(count: number): void {
+    if (((this.#tail - this.#submitted) | 0) + count > this.#sqMask + 1) this.#makeRoom();
   }
 
   /** A zeroed submission: the index of its first word in `sqes`. Gives the full queue to the kernel first. */
@@ -334,4 +367,11 @@ export class Ring {
     if (this.#addresses !== undefined) unmapNative(this.#addresses);
     if (close(this.fd) === -1) throw new SystemError('close', lastErrno());
   }
+}
+
+function putParameters(flags: number, submissions: number, completions: number): void {
+  scratch.bytes.fill(0, 0, PARAMS.bytes);
+  scratchWords[PARAMS.flags / 4] = flags;
+  scratchWords[PARAMS.sqEntries / 4] = submissions;
+  scratchWords[PARAMS.cqEntries / 4] = completions;
 }

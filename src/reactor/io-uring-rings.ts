@@ -121,7 +121,8 @@ export class Rings {
     const index = this.list.length;
     const { capacity, slotsPerRing, submissions, completions } = this.#options;
     const first = index << this.shift;
-    const ring = new Ring({ submissions, completions, files: Math.min(slotsPerRing, capacity - first) });
+    const files = Math.min(slotsPerRing, capacity - first);
+    const ring = new Ring({ submissions, completions, waiting: files, files });
     if (index === 1) {
       this.#eventfd = eventfd(0, EFD_CLOEXEC);
       if (this.#eventfd === -1) throw new SystemError('eventfd', lastErrno());

@@ -29,11 +29,12 @@ import {
   SOCK_STREAM,
 } from '../linux/constants.js';
 import { EAGAIN, EINTR, EMFILE, ENOTCONN, isConnectionError, SystemError } from '../linux/errno.js';
+import { ECANCELED } from '../linux/io-uring.js';
 import * as libc from '../linux/libc.js';
-import { mapNative, type NativeMemory, unmapNative } from '../linux/native-memory.js';
 import { addressFamily, addressPort, SOCKET_ADDRESS_BYTES_MAX } from '../linux/socket-address.js';
 import { closeDescriptor, descriptorLimit, setSocketOption } from '../linux/sockets.js';
 import { IoUringListeners } from './io-uring-listeners.js';
+import { ReceiveBuffers } from './io-uring-receives.js';
 import * as requests from './io-uring-requests.js';
 import {
   ACCEPT,
@@ -68,7 +69,6 @@ const RECEIVING = 64;
 const SENDING = 128;
 const REQUESTS = ACCEPTING | CONNECTING | POLLING | RECEIVING | SENDING;
 
-const RECEIVE_BYTES = 16384;
 const NONE = -1;
 /** How often `destroy` looks whether cancelled sends have let go of their buffers, and how long it waits each time. */
 const DRAIN_ROUNDS = 100;
@@ -82,7 +82,7 @@ export interface IoUringOptions {
   slotsPerRing?: number;
   /** Requests handed over by one system call, a power of two. */
   submissions?: number;
-  /** Completions that a ring holds, a power of two. The kernel also sizes its table of waiting requests by it. */
+  /** Completions that a ring holds, a power of two. */
   completions?: number;
   /** Connections of which bytes are received at the same time. */
   receives?: number;
@@ -102,16 +102,10 @@ export class IoUringReactor implements Reactor {
   readonly #handles: Int32Array;
   readonly #sends: IoUringSends;
   readonly #listeners: IoUringListeners;
+  readonly #receives: ReceiveBuffers;
   #open = 0;
   #sending = 0;
   #pinned = NONE;
-
-  /** Receive buffers: memory, and a stack of those that are free. */
-  readonly #native: NativeMemory;
-  readonly #freeReceives: number[] = [];
-  /** Connections that have something to read and found no buffer, from `#unreadHead` on. */
-  #unread: number[] = [];
-  #unreadHead = 0;
 
   /** SHUTDOWN is with the kernel; true when the connection has ended since and is to be closed after it. */
   readonly #shuttingDown = new Map<number, boolean>();
@@ -129,13 +123,12 @@ export class IoUringReactor implements Reactor {
       capacity,
       slotsPerRing: options.slotsPerRing ?? slotsMax,
       submissions: options.submissions ?? 256,
-      completions: options.completions ?? 8192,
+      completions: options.completions ?? 1024,
     });
     this.#states = new Uint8Array(capacity);
     this.#handles = this.#rings.words;
     this.#sends = new IoUringSends(buffers);
-    this.#native = mapNative(receives * RECEIVE_BYTES);
-    for (let i = receives - 1; i >= 0; i--) this.#freeReceives.push(i);
+    this.#receives = new ReceiveBuffers(receives);
     this.#listeners = new IoUringListeners(this, events, this.#rings);
   }
 
@@ -225,7 +218,7 @@ export class IoUringReactor implements Reactor {
     let count = 0;
     try {
       const openBefore = this.#open;
-      this.#listeners.beforeWait(this.#unreadHead < this.#unread.length);
+      this.#listeners.beforeWait(this.#receives.hasDeferred);
       if (this.#destroyed) return 0;
       const waitMs = this.#open > openBefore ? 0 : this.#listeners.waitMs(timeoutMs);
       this.#rings.wait(waitMs);
@@ -233,11 +226,11 @@ export class IoUringReactor implements Reactor {
         if (ring.hasCompletions) count += this.#deliver(ring);
         if (this.#destroyed) return count;
       }
-      this.#receiveUnread();
+      this.#receiveDeferred();
       return count;
     } finally {
       this.#inTurn = false;
-      if (this.#destroyed) unmapNative(this.#native);
+      if (this.#destroyed) this.#receives.destroy();
     }
   }
 
@@ -256,28 +249,38 @@ export class IoUringReactor implements Reactor {
     }
     this.#rings.destroy();
     // Called from inside an event, its caller still reads a borrowed view.
-    if (!this.#inTurn) unmapNative(this.#native);
+    if (!this.#inTurn) this.#receives.destroy();
   }
 
-  /** For the listeners: the slot belongs to an accept. */
-  takeSlot(connection: number): void {
-    this.#states[connection] = ACCEPTING;
+  /**
+   * For the listeners: submits an accept, and linked to it a first receive, since the request has often arrived by then.
+   * It does not wait either, so an accept's buffer is not kept by a client that says nothing.
+   */
+  submitAccept(connection: number, fd: number, listener: number): void {
+    const ring = this.#rings.of(connection);
+    const index = connection & this.#rings.mask;
+    const buffer = this.#receives.takeFirst();
+    this.#states[connection] = buffer === NONE ? ACCEPTING : ACCEPTING | RECEIVING;
+    if (buffer !== NONE) ring.keepTogether(2);
+    requests.accept(ring, fd, index, connection, listener, buffer !== NONE);
+    if (buffer !== NONE) this.#submitReceive(connection, buffer);
   }
 
   /** For the listeners: the accept has ended without a client. */
   returnSlot(connection: number): void {
-    this.#requestEnded(connection, ACCEPTING);
+    this.#states[connection] &= ~ACCEPTING;
+    this.#freeIfUnused(connection);
   }
 
   /** For the listeners: the slot has a client. */
   acceptedInto(connection: number, listener: number): void {
     this.#open++;
-    this.#states[connection] = OPEN;
+    this.#states[connection] = (this.#states[connection] & RECEIVING) | OPEN;
     this.#pinned = connection;
     this.#events.accepted(connection, listener);
     if (this.#destroyed) return;
     this.#unpin(connection);
-    if ((this.#states[connection] & OPEN) !== 0) this.#receive(connection);
+    if ((this.#states[connection] & (OPEN | RECEIVING)) === OPEN) this.#receive(connection);
   }
 
   /** Reads the completions of a ring. @returns how many there were */
@@ -337,23 +340,23 @@ export class IoUringReactor implements Reactor {
   }
 
   #received(connection: number, buffer: number, result: number): void {
-    const state = this.#states[connection] & ~RECEIVING;
-    this.#states[connection] = state;
-    if ((state & OPEN) !== 0 && result > 0) {
-      const start = buffer * RECEIVE_BYTES;
+    const receives = this.#receives;
+    this.#states[connection] &= ~RECEIVING;
+    const open = (this.#states[connection] & OPEN) !== 0;
+    if (open && result > 0) {
+      const start = receives.offset(buffer);
       this.#pinned = connection;
-      this.#events.received(connection, this.#native.bytes, start, start + result);
+      this.#events.received(connection, receives.bytes, start, start + result);
       if (this.#destroyed) return;
       this.#unpin(connection);
     }
-    this.#freeReceives.push(buffer);
-    if ((this.#states[connection] & OPEN) === 0) {
-      if (result <= 0 || (state & OPEN) === 0) this.#freeIfUnused(connection);
-      return;
-    }
-    if (result === RECEIVE_BYTES) this.#receive(connection);
+    receives.release(buffer);
+    if (!open) this.#freeIfUnused(connection);
+    // ECANCELED: the accept that it was linked to is over without a client, whatever the slot has become since.
+    else if ((this.#states[connection] & OPEN) === 0 || result === -ECANCELED) return;
+    else if (result === receives.length(buffer)) this.#receive(connection);
     else if (result > 0 || result === -EAGAIN || result === -EINTR) this.#poll(connection);
-    else if (result === 0 && (state & SENDING) !== 0) this.#states[connection] |= READ_ENDED;
+    else if (result === 0 && (this.#states[connection] & SENDING) !== 0) this.#states[connection] |= READ_ENDED;
     else if (result === 0 || isConnectionError(-result)) this.#broken(connection, 0 - result);
     else throw new SystemError('recv', -result);
   }
@@ -445,11 +448,6 @@ export class IoUringReactor implements Reactor {
     this.#freeIfUnused(connection);
   }
 
-  #requestEnded(connection: number, request: number): void {
-    this.#states[connection] &= ~request;
-    this.#freeIfUnused(connection);
-  }
-
   #freeIfUnused(connection: number): void {
     if (this.#states[connection] !== 0 || connection === this.#pinned || this.#destroyed) return;
     if (this.#shuttingDown.size > 0 && this.#shuttingDown.has(connection)) return;
@@ -470,26 +468,31 @@ export class IoUringReactor implements Reactor {
 
   #receive(connection: number): void {
     this.#states[connection] |= RECEIVING;
-    if (this.#freeReceives.length === 0) this.#unread.push(connection);
-    else this.#submitReceive(connection);
+    const buffer = this.#receives.take();
+    if (buffer === NONE) this.#receives.defer(connection);
+    else this.#submitReceive(connection, buffer);
   }
 
-  #receiveUnread(): void {
-    while (this.#unreadHead < this.#unread.length && this.#freeReceives.length > 0) {
-      const connection = this.#unread[this.#unreadHead++];
-      if ((this.#states[connection] & OPEN) === 0) this.#requestEnded(connection, RECEIVING);
-      else this.#submitReceive(connection);
+  #receiveDeferred(): void {
+    const receives = this.#receives;
+    while (receives.hasDeferred) {
+      const buffer = receives.take();
+      if (buffer === NONE) return;
+      const connection = receives.nextDeferred();
+      if ((this.#states[connection] & OPEN) !== 0) {
+        this.#submitReceive(connection, buffer);
+      } else {
+        receives.release(buffer);
+        this.#states[connection] &= ~RECEIVING;
+        this.#freeIfUnused(connection);
+      }
     }
-    if (this.#unreadHead < this.#unread.length || this.#unreadHead === 0) return;
-    this.#unread = [];
-    this.#unreadHead = 0;
   }
 
-  #submitReceive(connection: number): void {
-    const buffer = this.#freeReceives.pop()!;
-    const address = this.#native.address + buffer * RECEIVE_BYTES;
-    const index = connection & this.#rings.mask;
-    requests.receive(this.#rings.of(connection), index, connection, buffer, address, RECEIVE_BYTES);
+  #submitReceive(connection: number, buffer: number): void {
+    const address = this.#receives.address(buffer);
+    const length = this.#receives.length(buffer);
+    requests.receive(this.#rings.of(connection), connection & this.#rings.mask, connection, buffer, address, length);
   }
 
   #submitSend(connection: number, buffer: number, offset: number): void {

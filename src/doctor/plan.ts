@@ -30,7 +30,7 @@ export const KERNEL_WATCH_BYTES = {
   'io-uring': 304,
 };
 
-/** Queues of one ring: 8,192 completions of 16 bytes and 256 submissions of 64, with their pages and hash table. */
+/** Queues and hash table of one ring, where the kernel cannot make its queue smaller later (src/reactor/io-uring-ring.ts). */
 export const RING_BYTES = 160 << 10;
 /** Direct descriptors of one ring at most (src/reactor/io-uring.ts). */
 const RING_SLOTS_MAX = 16_384;

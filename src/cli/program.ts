@@ -3,11 +3,22 @@
 import { readFileSync } from 'node:fs';
 import { Command, type CommanderError } from 'commander';
 import { megatestCommand } from '../megatest/command.js';
+import { doctorCommand } from './doctor.js';
 import { publishCommand } from './publish.js';
 import { serveCommand } from './serve.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { stopCommand } from './stop.js';
+
+const COMMANDS = [
+  serveCommand,
+  startCommand,
+  stopCommand,
+  statusCommand,
+  publishCommand,
+  megatestCommand,
+  doctorCommand,
+];
 
 /** Version of the package, from package.json: three directories above the built file. */
 export function packageVersion(): string {
@@ -22,9 +33,7 @@ export function createProgram(): Command {
     .helpCommand(false)
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nEach command has its own help: megacomet serve --help');
-  for (const create of [serveCommand, startCommand, stopCommand, statusCommand, publishCommand, megatestCommand]) {
-    program.addCommand(create());
-  }
+  for (const create of COMMANDS) program.addCommand(create());
   for (const command of [program, ...program.commands]) {
     command
       .exitOverride()

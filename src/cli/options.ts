@@ -13,8 +13,11 @@ import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import type { ServeOptions } from '../manager/options.js';
 import { UsageError } from './errors.js';
 
-/** Ports that one --client-ports may name: more would be a slip of the pen (`8000-80000`). */
-export const CLIENT_PORTS_MAX = 256;
+/**
+ * Ports that one --client-ports may name. Each is a descriptor in each worker, and they have to fit into
+ * RESERVED_DESCRIPTORS beside some 22 others; and more would be a slip of the pen (`8000-80000`).
+ */
+export const CLIENT_PORTS_MAX = 32;
 
 /**
  * What one worker holds at most, however many descriptors it may have: containers often set a limit of 10⁹, which is
@@ -133,7 +136,8 @@ export function formatSize(bytes: number): string {
 /** An IP address, or `localhost` (127.0.0.1). Names are refused: what they resolve to may change under a server. */
 export function parseHost(text: string): string {
   if (text === 'localhost') return '127.0.0.1';
-  if (isIP(text) === 0) {
+  // isIP takes zones (fe80::1%eth0), which are no part of an address.
+  if (isIP(text) === 0 || text.includes('%')) {
     throw new InvalidArgumentError('Allowed: an IP address such as 127.0.0.1, 0.0.0.0 or ::1, or localhost.');
   }
   return text;

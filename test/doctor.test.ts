@@ -145,7 +145,7 @@ describe('serve', () => {
   it('has a warning for each check that --max-connections does not pass', async () => {
     const { checks } = await doctor('--connections', ABSURD, '--workers', '2');
     const failed = checks.filter(({ ok }) => !ok).map(({ name }) => name);
-    const lines = await startWarnings(Number(ABSURD), { workers: 2, maxConnections: Number(ABSURD) });
+    const lines = await startWarnings(Number(ABSURD), { workers: 2, maxConnections: Number(ABSURD), reactor: 'auto' });
     assert.deepEqual(
       lines.map((line) => line.split(' ')[0]),
       failed,
@@ -154,6 +154,9 @@ describe('serve', () => {
   });
 
   it('is checked for a modest number where none was asked for', async () => {
-    assert.deepEqual(await startWarnings(undefined, { workers: 2, maxConnections: Number(ABSURD) }), []);
+    assert.deepEqual(
+      await startWarnings(undefined, { workers: 2, maxConnections: Number(ABSURD), reactor: 'auto' }),
+      [],
+    );
   });
 });

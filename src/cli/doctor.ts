@@ -9,6 +9,7 @@ import { Command, Option } from 'commander';
 import type { Check } from '../doctor/check.js';
 import type { Backend } from '../doctor/plan.js';
 import { WORKERS_MAX } from '../limits.js';
+import type { ReactorChoice } from '../reactor/choose.js';
 import { OperatorError, UsageError } from './errors.js';
 import { flag } from './flags.js';
 import { integer } from './options.js';
@@ -132,10 +133,10 @@ async function writeFixes(file: string, force: boolean, checks: Check[], connect
  */
 export async function startWarnings(
   connections: number | undefined,
-  options: { workers: number; maxConnections: number },
+  options: { workers: number; maxConnections: number; reactor: ReactorChoice },
 ): Promise<string[]> {
   const { warningLine } = await import('../doctor/report.js');
   const planned = connections ?? Math.min(options.maxConnections, UNPLANNED_CONNECTIONS);
-  const { checks } = await runChecks({ connections: planned, workers: options.workers, reactor: 'auto' });
+  const { checks } = await runChecks({ connections: planned, workers: options.workers, reactor: options.reactor });
   return checks.filter(({ ok }) => !ok).map((check) => warningLine(check, planned));
 }

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import type { ServeOptions } from '../manager/options.js';
+import type { ReactorChoice } from '../reactor/choose.js';
 import { UsageError } from './errors.js';
 
 /**
@@ -24,6 +25,9 @@ export const CLIENT_PORTS_MAX = 32;
  * no statement about connections, and the tables have a row for each.
  */
 export const WORKER_CONNECTIONS_MAX = 1 << 20;
+
+/** What it holds at most when nobody says: its hash table grows with it, and is spread over by the first few clients. */
+export const WORKER_CONNECTIONS_DEFAULT = 1 << 17;
 
 /** sockaddr_un.sun_path holds 108 bytes with the final zero (unix(7)); the longest name in the directory takes 17. */
 export const RUN_DIRECTORY_BYTES_MAX = 90;
@@ -43,11 +47,14 @@ export interface ServeFlags {
   queueBytes: number;
   queueTotalBytes: number;
   orphanSeconds: number;
+  reactor: ReactorChoice;
 }
 
 /** What the computed defaults depend on. */
 export interface Machine {
   cores: number;
+  /** What the workers will use. io_uring's direct descriptors are not counted by RLIMIT_NOFILE. */
+  reactor: 'io-uring' | 'epoll';
   /** Descriptors that one process may hold: RLIMIT_NOFILE, after the soft limit was raised to the hard one. */
   descriptorLimit: number;
 }
@@ -170,12 +177,14 @@ export function defaultRunDirectory(runtimeDirectory: string | undefined, tempor
 
 /** Connections that one worker can hold: its descriptors without those that it needs itself, up to a maximum. */
 export function workerCapacity(machine: Machine): number {
+  if (machine.reactor === 'io-uring') return WORKER_CONNECTIONS_MAX;
   return Math.min(Math.max(1, machine.descriptorLimit - RESERVED_DESCRIPTORS), WORKER_CONNECTIONS_MAX);
 }
 
 /**
  * Workers and connections, each computed from the other where it was not given: one worker a core, more where
- * `maxConnections` does not fit their descriptors; and as many connections as the workers can hold.
+ * `maxConnections` does not fit their descriptors; and as many connections as the workers can hold, up to
+ * WORKER_CONNECTIONS_DEFAULT each.
  *
  * @throws UsageError where the two contradict each other, with the number that would do
  */
@@ -188,7 +197,7 @@ export function planWorkers(
   const perCore = Math.min(Math.max(1, machine.cores), WORKERS_MAX);
   if (maxConnections === undefined) {
     const count = workers ?? perCore;
-    return { workers: count, maxConnections: count * capacity };
+    return { workers: count, maxConnections: count * Math.min(capacity, WORKER_CONNECTIONS_DEFAULT) };
   }
   const needed = Math.ceil(maxConnections / capacity);
   if (needed > WORKERS_MAX) {
@@ -266,5 +275,6 @@ export function completeServeOptions(flags: ServeFlags, runDirectory: string, ma
       totalBytes: flags.queueTotalBytes,
     },
     orphanSeconds: flags.orphanSeconds,
+    reactor: machine.reactor,
   };
 }

@@ -3,7 +3,7 @@
  * them with the command.
  */
 
-import { WORKER_CONNECTIONS_MAX, workerCapacity } from '../cli/options.js';
+import { workerCapacity } from '../cli/options.js';
 import { CONNECTION_BYTES, RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import type { Reading } from './reading.js';
 
@@ -87,10 +87,8 @@ export interface Plan {
 export function makePlan(request: Request, reading: Reading): Plan {
   const { connections, reactor, loopback } = request;
   const backend: Backend = reactor === 'epoll' || reading.ioUring !== null ? 'epoll' : 'io-uring';
-  const capacity =
-    backend === 'io-uring'
-      ? WORKER_CONNECTIONS_MAX
-      : workerCapacity({ cores: reading.cores, descriptorLimit: reading.descriptors.hard });
+  const { cores, descriptors } = reading;
+  const capacity = workerCapacity({ cores, reactor: backend, descriptorLimit: descriptors.hard });
   const needed = Math.max(reading.cores, Math.ceil(connections / capacity));
   const workers = request.workers ?? Math.min(WORKERS_MAX, needed);
   const perWorker = Math.ceil(connections / workers);

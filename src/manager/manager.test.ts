@@ -47,6 +47,7 @@ describe('the manager', () => {
       runDirectory,
       retention: { seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 1 << 26 },
       orphanSeconds: 10,
+      reactor: 'epoll',
     };
     lines = [];
     managers = [];

@@ -100,7 +100,7 @@ export class Manager {
 
   /** Use {@link startManager}. */
   constructor(options: ServeOptions, { logger = createLogger(), workerMain, silenceMs }: ManagerParts) {
-    const { runDirectory, workers, maxConnections, orphanSeconds } = options;
+    const { runDirectory, workers, maxConnections, orphanSeconds, reactor } = options;
     this.#options = options;
     this.#directory = new RunDirectory(runDirectory);
     this.#log = new MemoryLog(options.retention);
@@ -108,7 +108,7 @@ export class Manager {
     const connectionsPerWorker = Math.ceil(maxConnections / workers);
     this.#supervisor = new Supervisor(
       {
-        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds },
+        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds, reactor },
         ...(workerMain !== undefined && { workerMain }),
         ...(silenceMs !== undefined && { silenceMs }),
       },

@@ -53,6 +53,7 @@ export interface SupervisorOptions {
   workers: number;
   connectionsPerWorker: number;
   orphanSeconds: number;
+  reactor: WorkerConfig['reactor'];
   /** Path of the worker's main module; a test has its own. */
   workerMain?: string;
   /** {@link SILENCE_MS}; a test has less. */
@@ -180,13 +181,14 @@ export class Supervisor {
   }
 
   #spawn(worker: number): void {
-    const { runDirectory, orphanSeconds, connectionsPerWorker, workerMain } = this.#options;
+    const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, workerMain } = this.#options;
     const config: WorkerConfig = {
       worker,
       runDirectory,
       listeners: this.#listeners.map(({ address }, i) => ({ descriptor: 3 + i, address })),
       maxConnections: connectionsPerWorker,
       orphanSeconds,
+      reactor,
     };
     const main = workerMain ?? fileURLToPath(new URL('../worker/main.js', import.meta.url));
     const unstarted = (error: Error) => this.#ended(worker, `it cannot be started: ${error.message}`);

@@ -16,19 +16,24 @@ export interface ReactorOptions {
 }
 
 /**
- * Makes a reactor.
+ * What a choice comes down to on this machine.
  *
  * @param log takes one line when `auto` has to do without io_uring
  * @throws Error with code ERR_IO_URING_UNAVAILABLE when io_uring was asked for and is not to be had
  */
-export function makeReactor(choice: ReactorChoice, options: ReactorOptions, log: (line: string) => void): Reactor {
-  if (choice === 'epoll') return new EpollReactor(options);
+export function decideReactor(choice: ReactorChoice, log: (line: string) => void): 'io-uring' | 'epoll' {
+  if (choice === 'epoll') return choice;
   const reason = probeIoUring();
-  if (reason === null) return new IoUringReactor(options);
+  if (reason === null) return 'io-uring';
   if (choice === 'auto') {
     log(`using epoll: ${reason}`);
-    return new EpollReactor(options);
+    return 'epoll';
   }
   const cure = 'use --reactor epoll or auto';
   throw Object.assign(new Error(`${reason}; ${cure}`), { code: 'ERR_IO_URING_UNAVAILABLE' });
+}
+
+/** Makes a reactor; parameters and failures as for `decideReactor`. */
+export function makeReactor(choice: ReactorChoice, options: ReactorOptions, log: (line: string) => void): Reactor {
+  return decideReactor(choice, log) === 'epoll' ? new EpollReactor(options) : new IoUringReactor(options);
 }

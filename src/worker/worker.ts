@@ -10,7 +10,7 @@ import { LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../l
 import { LINK_VERSION } from '../link/frames.js';
 import { sendDescriptors } from '../linux/descriptors.js';
 import { errnoName, SystemError } from '../linux/errno.js';
-import { EpollReactor } from '../reactor/epoll.js';
+import { makeReactor } from '../reactor/choose.js';
 import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
 import { runLoop } from '../reactor/run-loop.js';
 import { SendBuffers } from '../reactor/send-buffers.js';
@@ -47,7 +47,7 @@ export class Worker implements ReactorEvents {
     const capacity = config.maxConnections + RESERVED_DESCRIPTORS;
     const buffers = new SendBuffers();
     const key = randomBytes(8);
-    this.#reactor = new EpollReactor({ capacity, events: this, buffers });
+    this.#reactor = makeReactor(config.reactor, { capacity, events: this, buffers }, log);
     this.#connections = new Connections(capacity);
     this.#subscriptions = new Subscriptions(capacity, [key.readInt32LE(0), key.readInt32LE(4)]);
     this.#link = new ManagerLink(this.#reactor, buffers, config.runDirectory, {

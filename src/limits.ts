@@ -41,6 +41,11 @@ export const LINGER_MS = 2_000;
 /** How long a client may take to read a message that did not fit its socket buffer; it may go on while it takes some. */
 export const SEND_TIMEOUT_MS = 30_000;
 export const SEND_PROGRESS_BYTES_MIN = 4096;
+export const SEND_TIMEOUTS_MAX = 4;
+/** Send buffers of one worker; above it, clients that do not read are cut off. */
+export const SEND_BYTES_MAX = 128 << 20;
+/** How long clients that read slowly may delay the verdict on a message that others already have: once to twice this. */
+export const SWEEP_MS = 200;
 
 // A dead peer is found by TCP keep-alive: after 5 minutes of silence, 5 probes 60 s apart. The options are set on the
 // listening socket and inherited, so they cost no system call for each connection (tcp(7)).

@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import { openDescriptors, processMemory } from '../src/linux/proc.js';
+import { probeIoUring } from '../src/reactor/io-uring-probe.js';
 import { REQUESTS } from './corpus/requests.js';
 import { poll, type RawClient, rawClient, rawRequest, startServer, type TestServer, waitFor } from './helpers.js';
 
@@ -133,8 +134,26 @@ describe('hostile clients', () => {
     }
   });
 
+  test('with io_uring clients take no descriptors of the worker', async (t) => {
+    if (probeIoUring() !== null) {
+      t.skip('no io_uring here');
+      return;
+    }
+    const server = await startServer(['--workers', '1', '--reactor', 'io-uring']);
+    try {
+      const [pid] = await server.workerPids();
+      execFileSync('prlimit', ['--pid', `${pid}`, `--nofile=${openDescriptors(pid) + 2}:20000`]);
+      const clients = await Promise.all(Array.from({ length: 200 }, (_, n) => poll(server.ports.client, `c${n}`)));
+      await waitFor('all to wait', async () => (await server.status()).workers[0].waiting === 200);
+      for (const client of clients) client.socket.destroy();
+      await waitFor('all to be gone', async () => (await connectionsOf(server)) === 0);
+    } finally {
+      await server.stop();
+    }
+  });
+
   test('out of descriptors a worker stops accepting, says so once, serves on, and accepts again', async () => {
-    const server = await startServer(['--workers', '1']);
+    const server = await startServer(['--workers', '1', '--reactor', 'epoll']);
     try {
       const [pid] = await server.workerPids();
       const first = await poll(server.ports.client, 'first');

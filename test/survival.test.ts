@@ -163,8 +163,12 @@ describe('a manager that is killed', () => {
         return now.length === 2 && !now.includes(pids[0]);
       });
       process.kill(pids[1], 'SIGKILL');
-      const late = await poll(server.ports.client, 'late');
-      await waiting(server, 1);
+      // A dying worker may still have taken a client along; it comes again, as clients do.
+      const late = await waitFor('a poll that is held', async () => {
+        const client = await poll(server.ports.client, 'late');
+        await Promise.race([client.closed, waiting(server, 1)]);
+        return client.socket.closed ? null : client;
+      });
       await server.publish('late', 'm');
       assert.equal(bodyOf((await late.closed).received), 'm');
     } finally {
@@ -223,7 +227,7 @@ describe('clients that end in every way', () => {
       }
       // Half-closed ones that were refused linger for two seconds at the most.
       await waiting(server, 1);
-      await waitFor('all descriptors to be closed', () => descriptors() === before + 1);
+      await waitFor('all descriptors to be closed', () => descriptors() <= before + 1);
       assert.equal((await server.publish('leak', 'm')).status, 'queued');
       assert.deepEqual((await server.publish('bystander', 'm')).receivers, 1);
       assert.equal(bodyOf((await bystander.closed).received), 'm');

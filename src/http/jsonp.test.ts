@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import vm from 'node:vm';
 import fc from 'fast-check';
-import { jsonpBody } from './jsonp.js';
+import { jsonpLength, scriptJson, writeJsonp } from './jsonp.js';
+
+function jsonpBody(callback: string, json: string): string {
+  const script = Buffer.from(scriptJson(json));
+  const target = Buffer.alloc(jsonpLength(callback.length, script.length) + 3);
+  writeJsonp(target, 3, Buffer.from(callback), script);
+  return target.toString('utf8', 3);
+}
 
 test('the callback is called with the JSON', () => {
   assert.equal(jsonpBody('cb', '{"a":1}'), 'cb({"a":1});');

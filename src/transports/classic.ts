@@ -7,7 +7,7 @@
  */
 
 import { validCallbackName } from '../http/callback-name.js';
-import { jsonpBody } from '../http/jsonp.js';
+import { jsonpLength, scriptJson, writeJsonp } from '../http/jsonp.js';
 import { PARAMETER_ABSENT, parameterName, percentDecode, queryParameter, validUtf8 } from '../http/query.js';
 import { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, type RequestHead } from '../http/request-head.js';
 import { classicHeadLength, headAnswer, optionsAnswer, refusal, writeClassicHead } from '../http/response.js';
@@ -45,7 +45,7 @@ export class ClassicTransport {
   #plain = NO_BUFFER;
   #jsonp = NO_BUFFER;
   #jsonpCallback = '';
-  #json: string | undefined;
+  #json: Buffer | undefined;
 
   constructor(buffers: SendBuffers) {
     this.#buffers = buffers;
@@ -83,18 +83,28 @@ export class ClassicTransport {
 
   /** The response with the bare message: a send buffer that stays this transport's. */
   plain(): number {
-    if (this.#plain === NO_BUFFER) this.#plain = this.#encode(this.#data);
+    if (this.#plain === NO_BUFFER) {
+      const bodyBytes = this.#data.length;
+      this.#plain = this.#buffers.allocate(classicHeadLength(bodyBytes) + bodyBytes);
+      const target = this.#buffers.bytes(this.#plain);
+      target.set(this.#data, writeClassicHead(target, 0, bodyBytes, Date.now()));
+    }
     return this.#plain;
   }
 
   /** The response that calls the function `callback[0..length)`: a send buffer that stays this transport's. */
   jsonp(length: number): number {
-    const callback = Buffer.from(this.callback.buffer, 0, length).toString('latin1');
-    if (this.#jsonp !== NO_BUFFER && callback === this.#jsonpCallback) return this.#jsonp;
+    const callback = Buffer.from(this.callback.buffer, 0, length);
+    const name = callback.toString('latin1');
+    if (this.#jsonp !== NO_BUFFER && name === this.#jsonpCallback) return this.#jsonp;
     if (this.#jsonp !== NO_BUFFER) this.#buffers.release(this.#jsonp);
-    this.#json ??= jsonOf(this.#kind, this.#data);
-    this.#jsonp = this.#encode(Buffer.from(jsonpBody(callback, this.#json)));
-    this.#jsonpCallback = callback;
+    // Every client may have a name of its own for its function: for each there is one copy to make, and no more.
+    this.#json ??= Buffer.from(scriptJson(jsonOf(this.#kind, this.#data)));
+    const bodyBytes = jsonpLength(length, this.#json.length);
+    this.#jsonp = this.#buffers.allocate(classicHeadLength(bodyBytes) + bodyBytes);
+    const target = this.#buffers.bytes(this.#jsonp);
+    writeJsonp(target, writeClassicHead(target, 0, bodyBytes, Date.now()), callback, this.#json);
+    this.#jsonpCallback = name;
     return this.#jsonp;
   }
 
@@ -106,13 +116,6 @@ export class ClassicTransport {
     this.#jsonp = NO_BUFFER;
     this.#json = undefined;
     this.#data = NO_DATA;
-  }
-
-  #encode(body: Uint8Array): number {
-    const buffer = this.#buffers.allocate(classicHeadLength(body.length) + body.length);
-    const target = this.#buffers.bytes(buffer);
-    target.set(body, writeClassicHead(target, 0, body.length, Date.now()));
-    return buffer;
   }
 
   /** Decodes the client id from the path. Returns 0 or the status to refuse with. */

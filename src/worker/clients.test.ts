@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
-import { KEEP_ALIVE_IDLE_MS, LINGER_MS, REQUEST_HEAD_TIMEOUT_MS, SEND_TIMEOUT_MS } from '../limits.js';
+import {
+  KEEP_ALIVE_IDLE_MS,
+  LINGER_MS,
+  REQUEST_HEAD_TIMEOUT_MS,
+  SEND_BYTES_MAX,
+  SEND_TIMEOUT_MS,
+  SEND_TIMEOUTS_MAX,
+  SWEEP_MS,
+} from '../limits.js';
 import { KIND_JSON, KIND_RAW, KIND_TEXT } from '../link/frames.js';
 import { type Reactor, SEND_DONE, SEND_PENDING } from '../reactor/reactor.js';
 import { SendBuffers } from '../reactor/send-buffers.js';
@@ -64,6 +72,7 @@ describe('clients', () => {
   let clients: Clients;
   let reported: string[];
   let sequence: number;
+  let nowMs: number;
 
   beforeEach(() => {
     buffers = new SendBuffers();
@@ -71,6 +80,7 @@ describe('clients', () => {
     connections = new Connections(CAPACITY);
     reported = [];
     sequence = 0;
+    nowMs = 0;
     const text = (bytes: Uint8Array, start: number, end: number) => Buffer.from(bytes.slice(start, end)).toString();
     clients = new Clients({
       reactor,
@@ -79,7 +89,7 @@ describe('clients', () => {
       subscriptions: new Subscriptions(CAPACITY, [1, 2]),
       timers: new TimerWheel(CAPACITY),
       maxConnections: 4,
-      nowMs: 0,
+      clock: () => nowMs,
       reports: {
         subscribed: (...name) => reported.push(`+${text(...name)}`),
         unsubscribed: (...name) => reported.push(`-${text(...name)}`),
@@ -101,12 +111,16 @@ describe('clients', () => {
     const nameEnd = Buffer.byteLength(channel);
     clients.deliver(++sequence, kind, bytes, 0, nameEnd, nameEnd, bytes.length);
   };
+  const tick = (ms: number) => {
+    nowMs = ms;
+    clients.tick();
+  };
   const reports = () => reported.splice(0).join(' ');
 
   test('a poll is reported, held without a timer, answered by a message, and closed', () => {
     poll(3, '/alice.js?anything');
     assert.equal(reports(), '+alice');
-    clients.tick(10 * REQUEST_HEAD_TIMEOUT_MS);
+    tick(10 * REQUEST_HEAD_TIMEOUT_MS);
     assert.deepEqual(reactor.take(), []);
     deliver('alice', 'hello');
     assert.deepEqual(reactor.take(), ['send 3 200 hello', 'close 3']);
@@ -162,15 +176,52 @@ describe('clients', () => {
     deliver('a', 'm');
     reactor.take();
     reactor.pending = 1_000_000;
-    clients.tick(SEND_TIMEOUT_MS + 500);
+    tick(SEND_TIMEOUT_MS + 500);
     reactor.pending = 900_000;
-    clients.tick(2 * SEND_TIMEOUT_MS + 1000);
+    tick(2 * SEND_TIMEOUT_MS + 1000);
     assert.deepEqual(reactor.take(), []);
     reactor.pending = 899_999;
-    clients.tick(3 * SEND_TIMEOUT_MS + 1500);
+    tick(3 * SEND_TIMEOUT_MS + 1500);
     assert.deepEqual(reactor.take(), ['abort 1']);
     assert.equal(reports(), '+a -a 1:0');
     assert.equal(connections.held, 0);
+  });
+
+  test('a client that takes a little now and then does not hold up its channel for ever', () => {
+    reactor.sendResult = SEND_PENDING;
+    poll(1, '/a.js');
+    deliver('a', 'm');
+    reactor.take();
+    reactor.pending = 1_000_000;
+    for (let timeouts = 1; timeouts < SEND_TIMEOUTS_MAX; timeouts++) {
+      tick(timeouts * (SEND_TIMEOUT_MS + 500));
+      reactor.pending -= 100_000;
+    }
+    assert.deepEqual(reactor.take(), []);
+    tick(SEND_TIMEOUTS_MAX * (SEND_TIMEOUT_MS + 500));
+    assert.deepEqual(reactor.take(), ['abort 1']);
+  });
+
+  test('slow readers are cut off when what they do not read takes too much memory, and lose nothing', () => {
+    reactor.sendResult = SEND_PENDING;
+    poll(1, '/a.js');
+    poll(2, '/b.js');
+    deliver('a', 'm');
+    deliver('b', 'm');
+    reactor.take();
+    reports();
+    const much = buffers.allocate(SEND_BYTES_MAX + 1);
+    tick(SWEEP_MS);
+    buffers.release(much);
+    assert.deepEqual(reactor.take(), ['abort 1', 'abort 2']);
+    assert.equal(reports(), '1:0 2:0');
+  });
+
+  test('after a standstill a new client has its whole time', () => {
+    nowMs = 10 * REQUEST_HEAD_TIMEOUT_MS;
+    clients.accepted(1);
+    clients.tick();
+    assert.equal(connections.held, 1);
   });
 
   test('JSONP gets JSON for JSON, a string for text, and for classic bytes what they are', () => {
@@ -217,7 +268,7 @@ describe('clients', () => {
       assert.match(send, new RegExp(`^send 1 ${status} `));
       assert.equal(shutdown, 'shutdown 1');
       receive(1, 'what was still on its way');
-      clients.tick(LINGER_MS + 500);
+      tick(LINGER_MS + 500);
       assert.deepEqual(reactor.take(), ['close 1']);
       assert.equal(connections.held, 0);
       assert.deepEqual(clients.counters.rejected, { [status]: 1 });
@@ -253,7 +304,7 @@ describe('clients', () => {
     assert.deepEqual(reactor.take(), ['send 1 200 ']);
     assert.equal(reports(), '');
     assert.equal(connections.held, 1);
-    clients.tick(KEEP_ALIVE_IDLE_MS + 500);
+    tick(KEEP_ALIVE_IDLE_MS + 500);
     assert.deepEqual(reactor.take(), ['close 1']);
   });
 
@@ -270,9 +321,9 @@ describe('clients', () => {
     clients.accepted(1);
     clients.accepted(2);
     receive(1, 'GET /a');
-    clients.tick(REQUEST_HEAD_TIMEOUT_MS - 500);
+    tick(REQUEST_HEAD_TIMEOUT_MS - 500);
     assert.deepEqual(reactor.take(), []);
-    clients.tick(REQUEST_HEAD_TIMEOUT_MS + 500);
+    tick(REQUEST_HEAD_TIMEOUT_MS + 500);
     const told = reactor.take();
     assert(told.some((line) => line.startsWith('send 1 408 ')));
     assert(told.includes('close 2'));
@@ -281,7 +332,7 @@ describe('clients', () => {
   test('one byte now and then does not put off the timeout', () => {
     clients.accepted(1);
     for (let ms = 0; ms < REQUEST_HEAD_TIMEOUT_MS + 1000; ms += 1000) {
-      clients.tick(ms);
+      tick(ms);
       if (connections.held > 0 && reactor.told.length === 0) receive(1, 'G');
     }
     assert.match(reactor.take()[0], /^send 1 408 /);

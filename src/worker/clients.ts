@@ -11,8 +11,11 @@ import {
   KEEP_ALIVE_IDLE_MS,
   LINGER_MS,
   REQUEST_HEAD_TIMEOUT_MS,
+  SEND_BYTES_MAX,
   SEND_PROGRESS_BYTES_MIN,
   SEND_TIMEOUT_MS,
+  SEND_TIMEOUTS_MAX,
+  SWEEP_MS,
   UNREAD_ANSWERS_BYTES_MAX,
 } from '../limits.js';
 import { type Reactor, SEND_DONE, SEND_PENDING } from '../reactor/reactor.js';
@@ -63,10 +66,13 @@ export class Clients {
   readonly #head = new RequestHead();
   readonly #name = new Uint8Array(256);
   readonly #expired = (connection: number): void => this.#timedOut(connection);
-  /** Connections whose send has timed out once, and what was still pending then. */
-  readonly #slow = new Map<number, number>();
+  /** Connections whose send has timed out, how often, and what was still pending then. */
+  readonly #slow = new Map<number, { pending: number; timeouts: number }>();
+  readonly #clock: () => number;
   readonly #maxConnections: number;
-  #nowMs: number;
+  /** The time of this turn's first event that needed one; NaN until then. */
+  #turnMs = Number.NaN;
+  #sweptMs: number;
   #full = false;
   #stopping = false;
 
@@ -78,7 +84,8 @@ export class Clients {
     timers: TimerWheel;
     reports: ClientReports;
     maxConnections: number;
-    nowMs: number;
+    /** Milliseconds; never goes back. */
+    clock: () => number;
   }) {
     this.#reactor = parts.reactor;
     this.#buffers = parts.buffers;
@@ -87,7 +94,8 @@ export class Clients {
     this.#timers = parts.timers;
     this.#reports = parts.reports;
     this.#maxConnections = parts.maxConnections;
-    this.#nowMs = parts.nowMs;
+    this.#clock = parts.clock;
+    this.#sweptMs = parts.clock();
     this.#classic = new ClassicTransport(parts.buffers);
     this.#handOuts = new HandOuts((sequence, receivers) => this.#reports.delivered(sequence, receivers));
   }
@@ -97,16 +105,25 @@ export class Clients {
     return this.#handOuts.open;
   }
 
-  /** Sets the clock, and ends what has timed out. */
-  tick(nowMs: number): void {
-    this.#nowMs = nowMs;
+  /** Called after each turn: ends what has timed out. @returns the time */
+  tick(): number {
+    const nowMs = this.#clock();
+    this.#turnMs = nowMs;
     this.#timers.advance(nowMs, this.#expired);
+    if (nowMs - this.#sweptMs >= SWEEP_MS) {
+      this.#sweptMs = nowMs;
+      this.#handOuts.sweep();
+      if (this.#buffers.liveBytes > SEND_BYTES_MAX) this.#cutSlowReaders();
+    }
+    // The next turn may wait long.
+    this.#turnMs = Number.NaN;
+    return nowMs;
   }
 
   accepted(connection: number): void {
     this.counters.accepted++;
     this.#connections.open(connection);
-    this.#timers.schedule(connection, REQUEST_HEAD_TIMEOUT_MS, this.#nowMs);
+    this.#timers.schedule(connection, REQUEST_HEAD_TIMEOUT_MS, this.#nowMs());
     if (this.#connections.held >= this.#maxConnections && !this.#full) {
       this.#full = true;
       this.#reactor.pauseAccepting();
@@ -117,7 +134,7 @@ export class Clients {
     switch (this.#connections.phase[connection]) {
       case PHASE_KEEP_ALIVE:
         this.#connections.phase[connection] = PHASE_HEAD;
-        this.#timers.schedule(connection, REQUEST_HEAD_TIMEOUT_MS, this.#nowMs);
+        this.#timers.schedule(connection, REQUEST_HEAD_TIMEOUT_MS, this.#nowMs());
         this.#read(connection, bytes, start, end);
         break;
       case PHASE_HEAD:
@@ -181,7 +198,7 @@ export class Clients {
         pending++;
         this.#connections.phase[connection] = PHASE_SENDING;
         this.#connections.attempt[connection] = handOut;
-        this.#timers.schedule(connection, SEND_TIMEOUT_MS, this.#nowMs);
+        this.#timers.schedule(connection, SEND_TIMEOUT_MS, this.#nowMs());
       } else {
         this.#forget(connection);
       }
@@ -252,7 +269,7 @@ export class Clients {
       if (start === end) {
         connections.dropPartial(connection);
         connections.phase[connection] = PHASE_KEEP_ALIVE;
-        this.#timers.schedule(connection, KEEP_ALIVE_IDLE_MS, this.#nowMs);
+        this.#timers.schedule(connection, KEEP_ALIVE_IDLE_MS, this.#nowMs());
         return;
       }
     }
@@ -327,7 +344,7 @@ export class Clients {
   #linger(connection: number): void {
     this.#connections.dropPartial(connection);
     this.#connections.phase[connection] = PHASE_LINGERING;
-    this.#timers.schedule(connection, LINGER_MS, this.#nowMs);
+    this.#timers.schedule(connection, LINGER_MS, this.#nowMs());
     this.#reactor.shutdown(connection);
   }
 
@@ -358,16 +375,30 @@ export class Clients {
     }
   }
 
-  /** A slow client may go on as long as it takes a few bytes in each period. */
+  /** A slow client may go on while it takes some bytes in each period, but not for ever: its channel waits for it. */
   #sendTimedOut(connection: number): void {
     const pending = this.#reactor.pendingBytes(connection);
-    const before = this.#slow.get(connection) ?? Number.POSITIVE_INFINITY;
-    if (before - pending < SEND_PROGRESS_BYTES_MIN) {
+    const before = this.#slow.get(connection) ?? { pending: Number.POSITIVE_INFINITY, timeouts: 0 };
+    const timeouts = before.timeouts + 1;
+    if (before.pending - pending < SEND_PROGRESS_BYTES_MIN || timeouts === SEND_TIMEOUTS_MAX) {
       this.#cut(connection);
       return;
     }
-    this.#slow.set(connection, pending);
-    this.#timers.schedule(connection, SEND_TIMEOUT_MS, this.#nowMs);
+    this.#slow.set(connection, { pending, timeouts });
+    this.#timers.schedule(connection, SEND_TIMEOUT_MS, this.#nowMs());
+  }
+
+  /** Messages that are not read take too much memory together. Who is cut off loses none: it stays queued. */
+  #cutSlowReaders(): void {
+    const { phase, capacity } = this.#connections;
+    for (let connection = 0; connection < capacity && this.#buffers.liveBytes > SEND_BYTES_MAX; connection++) {
+      if (phase[connection] === PHASE_SENDING) this.#cut(connection);
+    }
+  }
+
+  #nowMs(): number {
+    if (Number.isNaN(this.#turnMs)) this.#turnMs = this.#clock();
+    return this.#turnMs;
   }
 
   #stopWaiting(connection: number): void {

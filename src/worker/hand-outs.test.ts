@@ -19,13 +19,29 @@ test('the verdict is immediate where every connection was decided at once', () =
   assert.equal(handOuts.open, 0);
 });
 
-test('one that has the message decides for all, and slower ones neither delay nor repeat the verdict', () => {
+test('the verdict counts all, where the last of them is decided in a moment', () => {
+  const { handOuts, verdicts } = recorded();
+  const handOut = handOuts.next();
+  handOuts.begun(handOut, 9, 1, 3);
+  handOuts.settled(handOut, true);
+  handOuts.sweep();
+  handOuts.settled(handOut, false);
+  assert.deepEqual(verdicts, []);
+  handOuts.settled(handOut, true);
+  assert.deepEqual(verdicts, [[9, 3]]);
+  assert.equal(handOuts.open, 0);
+});
+
+test('those who are slower than two sweeps neither delay nor repeat the verdict', () => {
   const { handOuts, verdicts } = recorded();
   const handOut = handOuts.next();
   handOuts.begun(handOut, 9, 1, 2);
+  handOuts.sweep();
+  handOuts.sweep();
   assert.deepEqual(verdicts, [[9, 1]]);
   handOuts.settled(handOut, true);
   handOuts.settled(handOut, false);
+  handOuts.sweep();
   assert.deepEqual(verdicts, [[9, 1]]);
   assert.equal(handOuts.open, 0);
 });
@@ -35,8 +51,11 @@ test('half-written messages are undecided until one is whole', () => {
   const handOut = handOuts.next();
   handOuts.begun(handOut, 10, 0, 3);
   handOuts.settled(handOut, false);
+  handOuts.sweep();
+  handOuts.sweep();
   assert.deepEqual(verdicts, []);
   handOuts.settled(handOut, true);
+  handOuts.sweep();
   assert.deepEqual(verdicts, [[10, 1]]);
   handOuts.settled(handOut, true);
   assert.deepEqual(verdicts, [[10, 1]]);

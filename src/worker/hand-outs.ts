@@ -2,8 +2,9 @@
  * Messages that are on their way to connections whose socket buffers were full, and the verdict on each.
  *
  * A message counts as received by a connection when the kernel has taken its last byte while the connection lived. The
- * verdict goes to the manager once: as soon as one connection has the message whole, or when none is left that could
- * still get it. What the slower ones get after that is theirs alone: it does not hold up the next message.
+ * verdict goes to the manager once: when no connection is left that could still get the message, or, where some have it
+ * and others are slow, after a moment (`sweep`). What the slow ones get after that is theirs alone: it does not hold up
+ * the channel's next message.
  */
 
 export type Verdict = (sequence: number, receivers: number) => void;
@@ -13,6 +14,8 @@ interface HandOut {
   receivers: number;
   pending: number;
   decided: boolean;
+  /** It has been met by a sweep. */
+  seen: boolean;
 }
 
 export class HandOuts {
@@ -38,9 +41,8 @@ export class HandOuts {
 
   /** All connections were tried: `receivers` have the message, `pending` have it half. */
   begun(handOut: number, sequence: number, receivers: number, pending: number): void {
-    const decided = receivers > 0 || pending === 0;
-    if (decided) this.#verdict(sequence, receivers);
-    if (pending > 0) this.#handOuts.set(handOut, { sequence, receivers, pending, decided });
+    if (pending === 0) this.#verdict(sequence, receivers);
+    else this.#handOuts.set(handOut, { sequence, receivers, pending, decided: false, seen: false });
   }
 
   /** Nobody wants the open verdicts any more: they were for a manager that is gone, whose sequences mean nothing now. */
@@ -53,10 +55,19 @@ export class HandOuts {
     const entry = this.#handOuts.get(handOut)!;
     entry.pending--;
     if (received) entry.receivers++;
-    if (entry.pending === 0) this.#handOuts.delete(handOut);
-    if (!entry.decided && (received || entry.pending === 0)) {
-      entry.decided = true;
-      this.#verdict(entry.sequence, entry.receivers);
+    if (entry.pending > 0) return;
+    this.#handOuts.delete(handOut);
+    if (!entry.decided) this.#verdict(entry.sequence, entry.receivers);
+  }
+
+  /** Called at a steady pace: decides what has reached somebody and was already there at the last call. */
+  sweep(): void {
+    for (const entry of this.#handOuts.values()) {
+      if (entry.seen && !entry.decided && entry.receivers > 0) {
+        entry.decided = true;
+        this.#verdict(entry.sequence, entry.receivers);
+      }
+      entry.seen = true;
     }
   }
 }

@@ -43,7 +43,6 @@ export class Worker implements ReactorEvents {
   constructor(config: WorkerConfig, log: (line: string) => void) {
     this.#config = config;
     this.#log = log;
-    const nowMs = performance.now();
     const capacity = config.maxConnections + RESERVED_DESCRIPTORS;
     const buffers = new SendBuffers();
     const key = randomBytes(8);
@@ -72,9 +71,9 @@ export class Worker implements ReactorEvents {
       timers: new TimerWheel(capacity),
       reports: this.#link,
       maxConnections: config.maxConnections,
-      nowMs,
+      clock: () => performance.now(),
     });
-    this.#managerSeenMs = nowMs;
+    this.#managerSeenMs = performance.now();
     for (const listener of config.listeners) this.#reactor.listen(listener.descriptor);
   }
 
@@ -136,8 +135,7 @@ export class Worker implements ReactorEvents {
 
   /** @returns the longest wait of the next turn, if it has to be shorter */
   #afterTurn(): number | undefined {
-    const nowMs = performance.now();
-    this.#clients.tick(nowMs);
+    const nowMs = this.#clients.tick();
     if (this.#link.established) {
       this.#managerSeenMs = nowMs;
       if (nowMs >= this.#statsAtMs) {

@@ -110,7 +110,8 @@ export interface StartOptions {
 }
 
 /**
- * Starts `megacomet serve` in the foreground with two workers on free ports and waits until it is ready.
+ * Starts `megacomet serve` in the foreground with two workers on free ports and waits until it is ready. The reactor is
+ * MEGACOMET_TEST_REACTOR's, where that is set.
  *
  * @param args more options; they win over the ones given here
  * @throws Error with its output where it ends before it is ready
@@ -119,6 +120,7 @@ export async function startServer(args: string[] = [], options: StartOptions = {
   const temporary = options.runDirectory === undefined ? await temporaryRunDirectory() : null;
   const runDirectory = options.runDirectory ?? temporary!.path;
   const free = ['--client-ports', '0', '--classic-port', '0', '--api-port', '0', '--workers', '2'];
+  free.push('--reactor', process.env['MEGACOMET_TEST_REACTOR'] ?? 'auto');
   const child = spawn(process.execPath, [mainPath, 'serve', '--run-dir', runDirectory, ...free, ...args], {
     env: cleanEnvironment(options.env),
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -84,6 +84,9 @@ export const epollWait = bind<[epoll: number, events: number, eventsMax: number,
   'int epoll_wait(int, uint64_t, int, int)',
 );
 
+// Namespaces: setns(2).
+export const setns = bind<[fd: number, type: number]>('int setns(int, int)');
+
 // Limits and locks: getrlimit(2), flock(2).
 export const getrlimit = bind<[resource: number, limit: number]>('int getrlimit(int, uint64_t)');
 export const setrlimit = bind<[resource: number, limit: number]>('int setrlimit(int, uint64_t)');

@@ -5,7 +5,8 @@
  *       ── ChildConfig ──────────▶         first message: prepare
  *       ◀─────────────── Ready ──
  *       ── 'go' ─────────────────▶         begin to connect
- *       ◀────────── ChildReport ──         four times a second while something changes
+ *       ◀────────── ChildReport ──         four times a second
+ *       ── 'reopen' ─────────────▶         from now on: connect again where a connection is lost, or do not
  *       ── 'stop' ───────────────▶         end all connections
  *       ◀────────── ChildReport ──         the last one; then the child exits
  *
@@ -32,7 +33,11 @@ export interface ClientsConfig {
   messageBytes: number;
 }
 
-export type ParentMessage = { kind: 'prepare'; config: ClientsConfig } | { kind: 'go' } | { kind: 'stop' };
+export type ParentMessage =
+  | { kind: 'prepare'; config: ClientsConfig }
+  | { kind: 'go' }
+  | { kind: 'reopen'; reopen: boolean }
+  | { kind: 'stop' };
 
 export type ChildMessage = { kind: 'ready' } | { kind: 'report'; report: ChildReport };
 
@@ -52,6 +57,8 @@ export interface ChildReport {
   strays: number;
   /** When the last first poll was established, in microseconds of CLOCK_MONOTONIC. */
   lastOpenedUs: number;
+  /** The same of the last poll of all, first or not. */
+  lastPolledUs: number;
   /** Messages that came to the right client: sequence and microseconds since they were sent, pairwise. */
   sequences: Uint32Array;
   latenciesUs: Uint32Array;

@@ -28,6 +28,9 @@ process.on('message', (message: ParentMessage) => {
       setImmediate(turn);
       setInterval(report, REPORT_INTERVAL_MS);
       break;
+    case 'reopen':
+      clients?.setReopen(message.reopen);
+      break;
     case 'stop':
       running = false;
       if (clients === null) process.exit(0);

@@ -1,19 +1,14 @@
 /** The tree of commands. Errors are thrown, not printed: main.ts turns each into one line and an exit code. */
 
-import { readFileSync } from 'node:fs';
 import { Command, type CommanderError } from 'commander';
+import { experimentCommand } from '../experiment/command.js';
 import { megatestCommand } from '../megatest/command.js';
 import { publishCommand } from './publish.js';
 import { serveCommand } from './serve.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { stopCommand } from './stop.js';
-
-/** Version of the package, from package.json: three directories above the built file. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
+import { packageVersion } from './version.js';
 
 export function createProgram(): Command {
   const program = new Command('megacomet')
@@ -22,7 +17,10 @@ export function createProgram(): Command {
     .helpCommand(false)
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nEach command has its own help: megacomet serve --help');
-  for (const create of [serveCommand, startCommand, stopCommand, statusCommand, publishCommand, megatestCommand]) {
+  for (const create of [
+    ...[serveCommand, startCommand, stopCommand, statusCommand, publishCommand],
+    ...[megatestCommand, experimentCommand],
+  ]) {
     program.addCommand(create());
   }
   for (const command of [program, ...program.commands]) {

@@ -51,6 +51,8 @@ export interface ChildReport {
   waiting: number;
   /** Re-polls that wait for their turn, or are being established, and answered ones that the server has not closed yet. */
   turning: number;
+  /** Processes that connect again where a connection is lost: 1 or 0. */
+  reopening: number;
   failed: Record<string, number>;
   dropped: Record<string, number>;
   misdelivered: number;

@@ -116,6 +116,7 @@ export class Clients implements ReactorEvents {
       decided: this.decided,
       waiting: this.waiting,
       turning: this.repollCount + this.repolling + this.answered,
+      reopening: this.reopen ? 1 : 0,
       failed: this.failed,
       dropped: this.dropped,
       misdelivered: this.misdelivered,

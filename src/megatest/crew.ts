@@ -96,6 +96,7 @@ export class Crew extends EventEmitter {
       decided: 0,
       waiting: 0,
       turning: 0,
+      reopening: 0,
       failed: {},
       dropped: {},
       misdelivered: 0,
@@ -110,6 +111,7 @@ export class Crew extends EventEmitter {
       totals.decided += report.decided;
       totals.waiting += report.waiting;
       totals.turning += report.turning;
+      totals.reopening += report.reopening;
       totals.misdelivered += report.misdelivered;
       totals.strays += report.strays;
       totals.lastOpenedUs = Math.max(totals.lastOpenedUs, report.lastOpenedUs);

@@ -128,7 +128,7 @@ export function completeMegatestOptions(flags: MegatestFlags, machine: LoadMachi
 }
 
 /** As few processes as the descriptor limit allows (each costs about 10 MB), but more than one for large tests. */
-function planProcesses(connections: number, wanted: number | undefined, descriptorLimit: number): number {
+export function planProcesses(connections: number, wanted: number | undefined, descriptorLimit: number): number {
   const each = descriptorLimit - CHILD_RESERVED_DESCRIPTORS;
   if (each < 1) {
     throw new UsageError(

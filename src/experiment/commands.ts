@@ -21,7 +21,7 @@ export async function ip(...args: string[]): Promise<string> {
     if (code !== 0) throw new OperatorError(`ip ${args.join(' ')}: ${error.trim() || `exit code ${code}`}`);
   } catch (failure) {
     if ((failure as NodeJS.ErrnoException).code !== 'ENOENT') throw failure;
-    throw new OperatorError('ip is missing: install iproute2, or use --loopback');
+    throw new OperatorError('ip is missing: install iproute2');
   }
   return out;
 }

@@ -118,7 +118,7 @@ async function observe(
     return { phase, opened, connections, failed, dropped, sent: books.sent, received };
   });
   try {
-    await phases.run(observer);
+    await phases.run(observer, () => progress.show());
   } finally {
     progress.stop();
     observer.stop();

@@ -14,6 +14,7 @@
  */
 
 import { writeFileSync } from 'node:fs';
+import { OperatorError } from '../cli/errors.js';
 import { inNetwork } from '../linux/network-namespace.js';
 import { ip } from './commands.js';
 import { namespaceName, namespacePath } from './leftovers.js';
@@ -51,11 +52,16 @@ export function loopbackNetwork(plans: BoxPlan[]): Network {
 /**
  * Makes the namespaces and joins them. Whoever calls removes them (leftovers.ts), also when this fails halfway.
  *
- * @throws OperatorError of `ip`
+ * @throws OperatorError where `ip` is missing or not allowed to
  */
 export async function makeNamespaces(plans: BoxPlan[], connections: number): Promise<Network> {
   const server = namespaceName(process.pid, 'server');
-  await ip('netns', 'add', server);
+  try {
+    await ip('netns', 'add', server);
+  } catch (error) {
+    // Root of a container without the right to make namespaces.
+    throw new OperatorError(`${(error as Error).message}; --loopback does without namespaces`);
+  }
   configure(server, {
     'net/core/somaxconn': '65535',
     'net/ipv4/tcp_max_syn_backlog': '65535',

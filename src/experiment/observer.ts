@@ -76,6 +76,7 @@ export class Observer {
     this.boxesBefore = observed.boxPids.map(readNetworkCounters);
     this.readProcesses();
     this.sampledCpu = this.cpuSeconds();
+    this.sample();
     this.timer = setInterval(() => this.sample(), SAMPLE_MS);
   }
 

@@ -18,6 +18,8 @@ import type { Server } from './server.js';
 
 /** What has not come by then, with nothing else coming either, will not come any more. */
 const GRACE_MS = 5000;
+/** The kernel may need so long to close what a killed worker has held before the first client hears of it. */
+const TURN_GRACE_MS = 30_000;
 /** Two reports of every client process. */
 const LAST_REPORTS_MS = 600;
 /** How long the server may take to accept what its clients have opened. */
@@ -85,8 +87,13 @@ export class Phases {
     return { phase, opened, held: waiting, failed: sum(failed), dropped: sum(dropped), received: books.received };
   }
 
-  /** Runs the phases, until the signal at most. @throws OperatorError where a client process or the server has ended */
-  async run(observer: Observer): Promise<void> {
+  /**
+   * Runs the phases, until the signal at most.
+   *
+   * @param begun is called at the beginning of each
+   * @throws OperatorError where a client process or the server has ended
+   */
+  async run(observer: Observer, begun: () => void): Promise<void> {
     const work = {
       open: () => this.open(),
       hold: () => this.crew.until(() => false, this.options.holdSeconds * 1000, this.signal),
@@ -97,6 +104,7 @@ export class Phases {
     for (const phase of this.options.phases) {
       if (this.signal.aborted && this.done.length > 0) break;
       this.phase = phase;
+      begun();
       const startSeconds = observer.elapsedSeconds;
       // Brings the CPU seconds up to this moment.
       observer.figures(new Map(), 1);
@@ -220,7 +228,7 @@ export class Phases {
     const settled = () => crew.totals().turning === 0 && condition();
     do {
       last = progress();
-      await crew.until(settled, GRACE_MS, signal);
+      await crew.until(settled, TURN_GRACE_MS, signal);
     } while (!settled() && progress() > last && !signal.aborted);
   }
 

@@ -53,7 +53,6 @@ function processRows(result: ExperimentResult): string[][] {
 export function comparisonRows(result: ExperimentResult): string[][] {
   const workers = result.processes.filter(({ name }) => name.startsWith('worker'));
   const largest = Math.max(0, ...workers.map(({ pssBytes }) => pssBytes));
-  const open = result.phases[0];
   return [
     ['', 'this run', '2011'],
     [
@@ -66,15 +65,18 @@ export function comparisonRows(result: ExperimentResult): string[][] {
     ['all server processes, PSS', `${mebibytes(result.pssBytes)} MiB`, `${mebibytes(ORIGINAL.serverBytes)} MiB`],
     ['kernel, both ends', `${mebibytes(result.kernelBytes)} MiB`, '?'],
     ['connections a second', group(result.openedPerSecond), group(ORIGINAL.connectionsPerSecond)],
-    ['CPU meanwhile, of one core', `${cpuPercent(open).toFixed(0)} %`, `${ORIGINAL.cpuPercent} %`],
-    ['CPU for 4,000 a second', `${cpuAtOriginalRate(result).toFixed(0)} %`, `${ORIGINAL.cpuPercent} %`],
+    ['CPU meanwhile, of one core', `${cpuAt(result, result.openedPerSecond).toFixed(0)} %`, `${ORIGINAL.cpuPercent} %`],
+    [
+      'CPU for 4,000 a second',
+      `${cpuAt(result, ORIGINAL.connectionsPerSecond).toFixed(0)} %`,
+      `${ORIGINAL.cpuPercent} %`,
+    ],
   ];
 }
 
-/** CPU that the server would need for as many connections a second as arrived in 2011, from its CPU for each. */
-function cpuAtOriginalRate(result: ExperimentResult): number {
-  const seconds = result.phases[0].serverCpuSeconds / Math.max(1, result.opened);
-  return seconds * ORIGINAL.connectionsPerSecond * 100;
+/** CPU that the server takes while so many connections a second arrive, from what one has cost: per cent of one core. */
+function cpuAt({ phases, opened }: ExperimentResult, perSecond: number): number {
+  return (phases[0].serverCpuSeconds / Math.max(1, opened)) * perSecond * 100;
 }
 
 function cpuPercent({ serverCpuSeconds, seconds }: { serverCpuSeconds: number; seconds: number }): number {

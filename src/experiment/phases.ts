@@ -19,12 +19,14 @@ import type { Server } from './server.js';
 /** What has not come by then, with nothing else coming either, will not come any more. */
 const GRACE_MS = 5000;
 /** The kernel may need so long to close what a killed worker has held before the first client hears of it. */
-const TURN_GRACE_MS = 30_000;
+const FIRST_DROP_MS = 60_000;
 /** Two reports of every client process. */
 const LAST_REPORTS_MS = 600;
 /** How long the server may take to accept what its clients have opened. */
 const ACCEPT_MS = 30_000;
 const STATUS_MS = 250;
+/** Every worker has reported to the manager, more than once. */
+const REPORTS_MS = 2500;
 
 type Results = Pick<
   ExperimentResult,
@@ -197,8 +199,8 @@ export class Phases {
 
   private async return(): Promise<void> {
     const { crew, server, signal } = this;
-    const held = crew.totals().waiting;
-    await this.serverHolds(held);
+    // Workers do not report at the same moment: their figures are right once each has reported without change.
+    await crew.until(() => false, REPORTS_MS, signal);
     const { workers } = await server.status();
     const victim = workers.reduce((one, other) => ((other.connections ?? 0) > (one.connections ?? 0) ? other : one));
     const clients = victim.connections ?? 0;
@@ -208,6 +210,7 @@ export class Phases {
     const startUs = monotonicUs();
     kill(victim.pid, 'SIGKILL');
     const dropped = () => sum(crew.totals().dropped) - sum(before);
+    await crew.until(() => dropped() > 0, FIRST_DROP_MS, signal);
     await this.untilTurned(() => dropped() >= clients);
     const seconds = dropped() === 0 ? 0 : (crew.totals().lastPolledUs - startUs) / 1e6;
     const heldAgain = await this.serverHolds(crew.totals().waiting);
@@ -228,7 +231,7 @@ export class Phases {
     const settled = () => crew.totals().turning === 0 && condition();
     do {
       last = progress();
-      await crew.until(settled, TURN_GRACE_MS, signal);
+      await crew.until(settled, GRACE_MS, signal);
     } while (!settled() && progress() > last && !signal.aborted);
   }
 

@@ -112,15 +112,15 @@ export function eventRows(result: ExperimentResult): string[][] {
   }
   rows.push([
     'kernel',
-    result.complaints.length === 0 ? 'no complaint' : `${result.complaints.length} complaints, see below`,
+    result.complaints.length === 0 ? 'no complaint' : `complaints: ${result.complaints.length}, see below`,
   ]);
   rows.push(['verdict', result.interrupted ? 'interrupted' : isFlawless(result) ? 'flawless' : 'NOT flawless']);
   return rows;
 }
 
-function complaintLines({ complaints }: ExperimentResult): string[] {
+function complaintLines({ complaints, mode }: ExperimentResult): string[] {
   return [
-    'What the kernel complained about:',
+    `What the kernel complained about${mode === 'loopback' ? ' (counters of the whole machine)' : ''}:`,
     ...complaints.flatMap(({ what, count, cure }) => [
       `  ${what}${count > 1 ? ` (${group(count)})` : ''}`,
       ...(cure === null ? [] : [`    ${cure}`]),

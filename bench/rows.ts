@@ -54,6 +54,7 @@ export const ROWS: Row[] = [
   { key: REFERENCE, title: 'minimal C epoll', protocol: 'long-poll', start: startMinimalEpoll },
   { key: 'http', title: 'node:http', protocol: 'long-poll', start: () => startNode('node-http.js') },
   { key: 'reactor', title: 'the reactor alone', protocol: 'long-poll', start: () => startNode('reactor.js') },
+  { key: 'io-uring', title: 'io_uring alone', protocol: 'long-poll', start: () => startNode('reactor.js', 'io-uring') },
   { key: 'ws', title: 'ws', protocol: 'websocket', start: () => startNode('ws.js') },
 ];
 
@@ -98,8 +99,8 @@ async function startMinimalEpoll(): Promise<BenchServer> {
   }
 }
 
-function startNode(file: string): Promise<BenchServer> {
-  return startSimple(process.execPath, [fileURLToPath(new URL(`servers/${file}`, import.meta.url))]);
+function startNode(file: string, ...parameters: string[]): Promise<BenchServer> {
+  return startSimple(process.execPath, [fileURLToPath(new URL(`servers/${file}`, import.meta.url)), ...parameters]);
 }
 
 /** A server that prints its port, fans out what it reads on its standard input, and ends with that. */

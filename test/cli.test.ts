@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { binPath, runCommand, startServer, type TestServer, temporaryRunDirectory } from './helpers.js';
 
-const COMMANDS = ['serve', 'start', 'stop', 'status', 'publish', 'megatest', 'experiment'];
+const COMMANDS = ['serve', 'start', 'stop', 'status', 'publish', 'megatest', 'experiment', 'doctor'];
 
 /** Asserts that a command said one line on stderr, nothing on stdout, and ended with the exit code. */
 function assertOneLine(result: { exitCode: number | null; stdout: string; stderr: string }, exitCode: number): void {
@@ -80,7 +80,7 @@ describe('a wrong option is one line and exit code 2:', () => {
     [['publish', 'alice', 'hi', '--api', '127.0.0.1:9001'], /--api.*Allowed: an address such as/],
     [['megatest', '--connections', 'many'], /--connections.*Allowed/],
     [['serv'], /unknown command 'serv'.*serve/],
-    [['frobnicate'], /unknown command 'frobnicate'.*serve, start, stop, status, publish, megatest/],
+    [['frobnicate'], /unknown command 'frobnicate'.*serve, start, stop, status, publish, megatest, doctor/],
     [['--frobnicate'], /unknown option '--frobnicate'.*megacomet --help/],
   ];
   for (const [args, expected] of wrong) {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { findWorkers } from '../src/manager/processes.js';
@@ -29,6 +29,12 @@ describe('serve in the foreground', () => {
       await server.stop();
     });
   }
+
+  it('goes without the application port where that is asked for', async () => {
+    const server = await startServer(['--classic-port', 'none']);
+    assert.equal((await server.status()).classic, null);
+    assert.equal(await server.stop(), 0);
+  });
 
   it('takes a Ctrl-C that arrives twice, from the terminal and from npm, as one', async () => {
     const server = await startServer();
@@ -72,6 +78,23 @@ describe('serve in the foreground', () => {
 });
 
 describe('start, status and stop', () => {
+  it('open nothing in a run directory that is not ours alone, or that cannot be', async () => {
+    const parent = await temporaryRunDirectory();
+    try {
+      mkdirSync(parent.path);
+      const link = `${parent.path}-link`;
+      symlinkSync(parent.path, link);
+      for (const runDirectory of [link, '/proc/megacomet']) {
+        const started = await runCommand(['start', '--run-dir', runDirectory]);
+        assert.equal(started.exitCode, 1);
+        assert.match(started.stderr, /^megacomet: .*choose another --run-dir\n$/);
+      }
+      assert.deepEqual(readdirSync(parent.path), []);
+    } finally {
+      await parent.remove();
+    }
+  });
+
   it('run a server in the background from its start to its end', async () => {
     const runDirectory = await temporaryRunDirectory();
     const where = ['--run-dir', runDirectory.path];

@@ -1,9 +1,13 @@
 /** Processes that survive each other: kill -9 of workers and managers, and clients that end in every way. */
 
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { FrameWriter } from '../src/link/frame-writer.js';
+import { SEND_LISTENERS } from '../src/link/frames.js';
 import { processCpu } from '../src/linux/proc.js';
 import {
   isAlive,
@@ -99,6 +103,30 @@ describe('a worker that is killed', () => {
 });
 
 describe('a manager that is killed', () => {
+  test('while it takes over the sockets of its predecessor loses no client either', async () => {
+    const server = await startServer(['--workers', '1']);
+    try {
+      const client = await poll(server.ports.client, 'c');
+      await waiting(server, 1);
+      process.kill(server.managerPid, 'SIGKILL');
+      await waitFor('the manager to be gone', () => !isAlive(server.managerPid));
+      // A manager that asks for the sockets and is no more when they come.
+      const path = join(server.runDirectory, 'manager.sock');
+      rmSync(path);
+      const frames = new FrameWriter();
+      frames.frame(SEND_LISTENERS);
+      const successor = createServer((socket) => {
+        socket.resume();
+        socket.write(frames.take());
+      }).listen(path);
+      await waitFor('the worker to say that nobody took them', () => server.output().includes('cannot hand over'));
+      successor.close();
+      assert.equal(client.socket.closed, false);
+    } finally {
+      await server.stop();
+    }
+  });
+
   test('loses no client connection; a new one adopts the workers and messages flow again', async () => {
     const run = await temporaryRunDirectory();
     let server = await startServer([], { runDirectory: run.path });

@@ -4,12 +4,12 @@
  * it is the price of ids, limits and HTTP.
  *
  * Like every server of the bench it prints its port, answers everybody who waits with what arrives on its standard
- * input, and ends when that ends.
+ * input, and ends when that ends. Its argument is the backend, epoll if there is none.
  */
 
 import { openListener } from '../../src/linux/sockets.js';
-import { EpollReactor } from '../../src/reactor/epoll.js';
-import type { ReactorEvents } from '../../src/reactor/reactor.js';
+import { makeReactor, type ReactorChoice } from '../../src/reactor/choose.js';
+import { type ReactorEvents, SEND_DONE } from '../../src/reactor/reactor.js';
 import { runLoop } from '../../src/reactor/run-loop.js';
 import { SendBuffers } from '../../src/reactor/send-buffers.js';
 
@@ -18,7 +18,11 @@ const TURN_WAIT_MS = 250;
 
 class HoldingServer implements ReactorEvents {
   private readonly buffers = new SendBuffers();
-  private readonly reactor = new EpollReactor({ capacity: CAPACITY, events: this, buffers: this.buffers });
+  private readonly reactor = makeReactor(
+    (process.argv[2] ?? 'epoll') as ReactorChoice,
+    { capacity: CAPACITY, events: this, buffers: this.buffers },
+    console.error,
+  );
   private readonly waiting = new Uint8Array(CAPACITY);
   /** The standard input, a socket of the bench. */
   private readonly control = this.reactor.adopt(0);
@@ -46,8 +50,8 @@ class HoldingServer implements ReactorEvents {
     for (let connection = 0; connection < CAPACITY; connection++) {
       if (this.waiting[connection] === 0) continue;
       this.waiting[connection] = 0;
-      // One response fits the empty socket buffer; a negative result means that the slot is already released.
-      if (this.reactor.send(connection, buffer) >= 0) this.reactor.close(connection);
+      // A negative result means that the slot is already released; a pending one is closed when it has been sent.
+      if (this.reactor.send(connection, buffer) === SEND_DONE) this.reactor.close(connection);
     }
     this.buffers.release(buffer);
   }
@@ -59,7 +63,9 @@ class HoldingServer implements ReactorEvents {
 
   accepted(): void {}
   connected(): void {}
-  sent(): void {}
+  sent(connection: number): void {
+    this.reactor.close(connection);
+  }
   acceptingStopped(errno: number): void {
     throw new Error(`cannot accept: errno ${errno}`);
   }

@@ -52,6 +52,18 @@ describe('the HTTP API', () => {
     assert.deepEqual([status, body], [200, { cursor: 'e-1', status: 'delivered', receivers: 2 }]);
   });
 
+  test('data that is nested too deeply, and bytes that are not UTF-8, are the mistake of whoever sent them', async () => {
+    const deep = `[{"channel":"a","data":1},{"channel":"a","data":${'['.repeat(100_000)}${']'.repeat(100_000)}}]`;
+    const nested = await send('POST', '/v1/publish', deep);
+    assert.deepEqual([nested.status, nested.body.error.field], [400, '[1].data']);
+    const response = await fetch(`http://127.0.0.1:${port}/v1/publish`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: Buffer.from('{"channel":"caf\xe9","data":1}', 'latin1'),
+    });
+    assert.deepEqual([response.status, published], [400, []]);
+  });
+
   test('a string is published as its text, anything else as its JSON', async () => {
     for (const data of ['text "ü"', { a: [1] }, null, 0, false, '']) await publish({ channel: 'bob', data });
     assert.deepEqual(

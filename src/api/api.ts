@@ -10,6 +10,7 @@
  * which a page whose name was made to point here (DNS rebinding) cannot.
  */
 
+import { isUtf8 } from 'node:buffer';
 import { isIP, type Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
@@ -95,13 +96,17 @@ export function createApi({ routes, status, host, logger }: ApiOptions): Api {
       const untyped: FastifyReply = reply as never;
       void untyped.status(error.statusCode ?? 400).send({ error: { code: 'invalid', message: error.message } });
     },
-    // Data is passed on as JSON text and never merged into an object, so a key __proto__ in it does no harm.
-    onProtoPoisoning: 'ignore',
-    onConstructorPoisoning: 'ignore',
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, formats: { channel: isChannelName } } },
   });
   app.server.maxConnections = CONNECTIONS_MAX;
-  app.removeContentTypeParser('text/plain');
+  app.removeAllContentTypeParsers();
+  // Data is passed on as JSON text and never merged into an object, so a key __proto__ in it does no harm.
+  const parseJson = app.getDefaultJsonParser('ignore', 'ignore');
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    // Decoded leniently, a wrong byte in a channel's name would make it another channel.
+    if (isUtf8(body)) parseJson(request, body.toString(), done);
+    else done(new ApiError(400, 'invalid', 'the body is not UTF-8'));
+  });
   if (isLoopback(host)) app.addHook('onRequest', async (request) => checkHost(request.headers.host));
   addErrorAnswers(app, logger);
 
@@ -130,12 +135,22 @@ interface Encoded {
 /** A string is delivered as its text, anything else as its JSON. */
 function encode({ channel, data }: PublishBody, prefix: string): Encoded {
   const text = typeof data === 'string';
-  const encoded = Buffer.from(text ? data : JSON.stringify(data));
+  const encoded = Buffer.from(text ? data : jsonText(data, `${prefix}data`));
   if (encoded.length > MESSAGE_BYTES_MAX) {
     const message = `data must have at most ${MESSAGE_BYTES_MAX} bytes, it has ${encoded.length}`;
     throw new ApiError(413, 'too_large', message, `${prefix}data`);
   }
   return { channel, kind: text ? KIND_TEXT : KIND_JSON, data: encoded };
+}
+
+/** JSON.parse takes what is nested to any depth, JSON.stringify only what fits the stack. */
+function jsonText(data: unknown, field: string): string {
+  try {
+    return JSON.stringify(data);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new ApiError(400, 'invalid', `${field} is nested too deeply`, field);
+  }
 }
 
 async function publish(routes: ApiOptions['routes'], { channel, kind, data }: Encoded): Promise<object> {

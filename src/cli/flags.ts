@@ -5,10 +5,11 @@
 
 import { availableParallelism, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { QUEUE_BYTES, QUEUE_MESSAGES, QUEUE_SECONDS, QUEUE_TOTAL_BYTES, WORKERS_MAX } from '../limits.js';
 import { raiseDescriptorLimit } from '../linux/sockets.js';
 import type { ServeOptions } from '../manager/options.js';
+import { decideReactor, REACTOR_CHOICES, type ReactorChoice } from '../reactor/choose.js';
 import {
   completeServeOptions,
   defaultRunDirectory,
@@ -108,13 +109,25 @@ export function addServeFlags(command: Command): Command {
         integer(1, WEEK_SECONDS, 'seconds'),
         60,
       ),
-    );
+    )
+    .addOption(reactorFlag());
+}
+
+/** `--reactor`, of the server and of the tester. */
+export function reactorFlag(): Option {
+  const parse = (text: string): ReactorChoice => {
+    const choice = REACTOR_CHOICES.find((name) => name === text);
+    if (choice === undefined) throw new InvalidArgumentError(`Allowed: ${REACTOR_CHOICES.join(', ')}.`);
+    return choice;
+  };
+  return flag(`--reactor <name>`, `kernel interface: ${REACTOR_CHOICES.join(', ')}`, parse, 'auto');
 }
 
 /** The options of a server on this machine, from what commander parsed. Raises this process's soft RLIMIT_NOFILE. */
 export function serveOptionsHere(flags: ServeFlags): ServeOptions {
   return completeServeOptions(flags, resolve(flags.runDir), {
     cores: availableParallelism(),
+    reactor: decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`)),
     descriptorLimit: raiseDescriptorLimit(),
   });
 }

@@ -8,6 +8,7 @@ import {
   defaultRunDirectory,
   formatSize,
   integer,
+  type Machine,
   parseApiUrl,
   parseHost,
   parsePort,
@@ -21,7 +22,7 @@ import {
   workerCapacity,
 } from './options.js';
 
-const machine = { cores: 2, descriptorLimit: 20_000 };
+const machine: Machine = { cores: 2, reactor: 'epoll', descriptorLimit: 20_000 };
 const capacity = 20_000 - RESERVED_DESCRIPTORS;
 
 const flags: ServeFlags = {
@@ -36,6 +37,7 @@ const flags: ServeFlags = {
   queueBytes: 1 << 20,
   queueTotalBytes: 256 << 20,
   orphanSeconds: 60,
+  reactor: 'auto',
 };
 
 describe('ports', () => {
@@ -75,11 +77,11 @@ describe('ports', () => {
   });
 
   it('refuses a range that is a slip of the pen', () => {
-    assert.throws(() => parsePorts('8000-18000'), /at most 256 ports/);
+    assert.throws(() => parsePorts('8000-18000'), /at most 32 ports/);
   });
 
   it("takes 'none' for the application port only", () => {
-    assert.equal(parsePortOrNone('none'), null);
+    assert.equal(parsePortOrNone('none'), 'none');
     assert.equal(parsePortOrNone('9000'), 9000);
     assert.throws(() => parsePortOrNone('off'), /or 'none'/);
     assert.throws(() => parsePort('none'), /Allowed: a port/);
@@ -114,7 +116,7 @@ describe('hosts, numbers, paths and addresses', () => {
     assert.equal(parseHost('localhost'), '127.0.0.1');
     assert.equal(parseHost('0.0.0.0'), '0.0.0.0');
     assert.equal(parseHost('::1'), '::1');
-    for (const text of ['', 'example.org', '1.2.3', '127.0.0.1:80']) {
+    for (const text of ['fe80::1%eth0', '', 'example.org', '1.2.3', '127.0.0.1:80']) {
       assert.throws(() => parseHost(text), /Allowed: an IP address/, text);
     }
   });
@@ -169,6 +171,12 @@ describe('workers and connections', () => {
     assert.deepEqual(planWorkers(machine, 5, 100), { workers: 5, maxConnections: 100 });
   });
 
+  it('are one worker a core with io_uring, which descriptors do not limit, and a default that is not the most', () => {
+    const ring: Machine = { ...machine, reactor: 'io-uring' };
+    assert.deepEqual(planWorkers(ring, undefined, 1_048_576), { workers: 2, maxConnections: 1_048_576 });
+    assert.deepEqual(planWorkers(ring, undefined, undefined), { workers: 2, maxConnections: 2 * 131_072 });
+  });
+
   it('say how many workers are needed where they contradict each other', () => {
     assert.throws(() => planWorkers(machine, 2, 100_000), {
       message: /--max-connections 100000 needs at least --workers 6: --workers 2 can hold 39872/,
@@ -176,20 +184,27 @@ describe('workers and connections', () => {
   });
 
   it('say what is possible where no number of workers would do', () => {
-    assert.throws(() => planWorkers({ cores: 2, descriptorLimit: 1024 }, undefined, 1_000_000), {
+    assert.throws(() => planWorkers({ cores: 2, reactor: 'epoll', descriptorLimit: 1024 }, undefined, 1_000_000), {
       message: /at most 250 are allowed: raise the limit \(ulimit -Hn\) or ask for at most 240000/,
     });
   });
 
   it('never exceed the maximum on a machine of many cores, nor fall to nothing under a tiny limit', () => {
-    assert.equal(planWorkers({ cores: 1000, descriptorLimit: 20_000 }, undefined, undefined).workers, WORKERS_MAX);
-    assert.equal(workerCapacity({ cores: 1, descriptorLimit: 10 }), 1);
-    assert.equal(workerCapacity({ cores: 1, descriptorLimit: 1_073_741_816 }), WORKER_CONNECTIONS_MAX);
+    assert.equal(
+      planWorkers({ cores: 1000, reactor: 'epoll', descriptorLimit: 20_000 }, undefined, undefined).workers,
+      WORKERS_MAX,
+    );
+    assert.equal(workerCapacity({ cores: 1, reactor: 'epoll', descriptorLimit: 10 }), 1);
+    assert.equal(
+      workerCapacity({ cores: 1, reactor: 'epoll', descriptorLimit: 1_073_741_816 }),
+      WORKER_CONNECTIONS_MAX,
+    );
   });
 
   it('always come out with room for all connections', () => {
     const limits = fc.record({
       cores: fc.integer({ min: 1, max: 512 }),
+      reactor: fc.constantFrom('epoll' as const, 'io-uring' as const),
       descriptorLimit: fc.integer({ min: 1, max: 2e6 }),
     });
     const count = fc.option(fc.integer({ min: 1, max: WORKERS_MAX }), { nil: undefined });
@@ -225,6 +240,7 @@ describe('the options of a server together', () => {
       runDirectory: '/run/x',
       retention: { seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 256 << 20 },
       orphanSeconds: 60,
+      reactor: 'epoll',
     });
   });
 
@@ -237,7 +253,7 @@ describe('the options of a server together', () => {
   it('may share a port on different addresses, and 0 clashes with nothing', () => {
     assert.deepEqual(complete({ host: '127.0.0.2', clientPorts: [9001] }).clientPorts, [9001]);
     assert.equal(complete({ clientPorts: [0, 0], classicPort: 0, apiPort: 0 }).apiPort, 0);
-    assert.equal(complete({ classicPort: null }).classicPort, null);
+    assert.equal(complete({ classicPort: 'none' }).classicPort, null);
   });
 
   it('refuse a total queue smaller than that of one channel', () => {

@@ -11,16 +11,23 @@ import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import type { ServeOptions } from '../manager/options.js';
+import type { ReactorChoice } from '../reactor/choose.js';
 import { UsageError } from './errors.js';
 
-/** Ports that one --client-ports may name: more would be a slip of the pen (`8000-80000`). */
-export const CLIENT_PORTS_MAX = 256;
+/**
+ * Ports that one --client-ports may name. Each is a descriptor in each worker, and they have to fit into
+ * RESERVED_DESCRIPTORS beside some 22 others; and more would be a slip of the pen (`8000-80000`).
+ */
+export const CLIENT_PORTS_MAX = 32;
 
 /**
  * What one worker holds at most, however many descriptors it may have: containers often set a limit of 10⁹, which is
  * no statement about connections, and the tables have a row for each.
  */
 export const WORKER_CONNECTIONS_MAX = 1 << 20;
+
+/** What it holds at most when nobody says: its hash table grows with it, and is spread over by the first few clients. */
+export const WORKER_CONNECTIONS_DEFAULT = 1 << 17;
 
 /** sockaddr_un.sun_path holds 108 bytes with the final zero (unix(7)); the longest name in the directory takes 17. */
 export const RUN_DIRECTORY_BYTES_MAX = 90;
@@ -30,7 +37,7 @@ export interface ServeFlags {
   host: string;
   apiHost: string;
   clientPorts: number[];
-  classicPort: number | null;
+  classicPort: number | 'none';
   apiPort: number;
   workers?: number;
   maxConnections?: number;
@@ -40,11 +47,14 @@ export interface ServeFlags {
   queueBytes: number;
   queueTotalBytes: number;
   orphanSeconds: number;
+  reactor: ReactorChoice;
 }
 
 /** What the computed defaults depend on. */
 export interface Machine {
   cores: number;
+  /** What the workers will use. io_uring's direct descriptors are not counted by RLIMIT_NOFILE. */
+  reactor: 'io-uring' | 'epoll';
   /** Descriptors that one process may hold: RLIMIT_NOFILE, after the soft limit was raised to the hard one. */
   descriptorLimit: number;
 }
@@ -68,9 +78,9 @@ export function parsePort(text: string): number {
   return value;
 }
 
-/** As {@link parsePort}; `none` (null) goes without the port. */
-export function parsePortOrNone(text: string): number | null {
-  if (text === 'none') return null;
+/** As {@link parsePort}, or `none` (not null: commander takes that for no value). */
+export function parsePortOrNone(text: string): number | 'none' {
+  if (text === 'none') return text;
   const value = /^\d{1,5}$/.test(text) ? Number(text) : -1;
   if (value < 0 || value > 65535) {
     throw new InvalidArgumentError("Allowed: a port from 1 to 65535, 0 for any free one, or 'none'.");
@@ -133,7 +143,8 @@ export function formatSize(bytes: number): string {
 /** An IP address, or `localhost` (127.0.0.1). Names are refused: what they resolve to may change under a server. */
 export function parseHost(text: string): string {
   if (text === 'localhost') return '127.0.0.1';
-  if (isIP(text) === 0) {
+  // isIP takes zones (fe80::1%eth0), which are no part of an address.
+  if (isIP(text) === 0 || text.includes('%')) {
     throw new InvalidArgumentError('Allowed: an IP address such as 127.0.0.1, 0.0.0.0 or ::1, or localhost.');
   }
   return text;
@@ -166,12 +177,14 @@ export function defaultRunDirectory(runtimeDirectory: string | undefined, tempor
 
 /** Connections that one worker can hold: its descriptors without those that it needs itself, up to a maximum. */
 export function workerCapacity(machine: Machine): number {
+  if (machine.reactor === 'io-uring') return WORKER_CONNECTIONS_MAX;
   return Math.min(Math.max(1, machine.descriptorLimit - RESERVED_DESCRIPTORS), WORKER_CONNECTIONS_MAX);
 }
 
 /**
  * Workers and connections, each computed from the other where it was not given: one worker a core, more where
- * `maxConnections` does not fit their descriptors; and as many connections as the workers can hold.
+ * `maxConnections` does not fit their descriptors; and as many connections as the workers can hold, up to
+ * WORKER_CONNECTIONS_DEFAULT each.
  *
  * @throws UsageError where the two contradict each other, with the number that would do
  */
@@ -184,7 +197,7 @@ export function planWorkers(
   const perCore = Math.min(Math.max(1, machine.cores), WORKERS_MAX);
   if (maxConnections === undefined) {
     const count = workers ?? perCore;
-    return { workers: count, maxConnections: count * capacity };
+    return { workers: count, maxConnections: count * Math.min(capacity, WORKER_CONNECTIONS_DEFAULT) };
   }
   const needed = Math.ceil(maxConnections / capacity);
   if (needed > WORKERS_MAX) {
@@ -227,7 +240,7 @@ function assertNoClash(flags: ServeFlags): void {
     ['--api-port', apiPort],
     ['--classic-port', classicPort],
   ] as const) {
-    if (port && clientPorts.includes(port)) {
+    if (port !== 'none' && port !== 0 && clientPorts.includes(port)) {
       throw new UsageError(`${name} ${port} is also one of --client-ports: they must differ`);
     }
   }
@@ -251,7 +264,7 @@ export function completeServeOptions(flags: ServeFlags, runDirectory: string, ma
     host: flags.host,
     apiHost: flags.apiHost,
     clientPorts: flags.clientPorts,
-    classicPort: flags.classicPort,
+    classicPort: flags.classicPort === 'none' ? null : flags.classicPort,
     apiPort: flags.apiPort,
     ...planWorkers(machine, flags.workers, flags.maxConnections),
     runDirectory,
@@ -262,5 +275,6 @@ export function completeServeOptions(flags: ServeFlags, runDirectory: string, ma
       totalBytes: flags.queueTotalBytes,
     },
     orphanSeconds: flags.orphanSeconds,
+    reactor: machine.reactor,
   };
 }

@@ -3,12 +3,24 @@
 import { Command, type CommanderError } from 'commander';
 import { experimentCommand } from '../experiment/command.js';
 import { megatestCommand } from '../megatest/command.js';
+import { doctorCommand } from './doctor.js';
 import { publishCommand } from './publish.js';
 import { serveCommand } from './serve.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { stopCommand } from './stop.js';
 import { packageVersion } from './version.js';
+
+const COMMANDS = [
+  serveCommand,
+  startCommand,
+  stopCommand,
+  statusCommand,
+  publishCommand,
+  megatestCommand,
+  experimentCommand,
+  doctorCommand,
+];
 
 export function createProgram(): Command {
   const program = new Command('megacomet')
@@ -17,12 +29,7 @@ export function createProgram(): Command {
     .helpCommand(false)
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nEach command has its own help: megacomet serve --help');
-  for (const create of [
-    ...[serveCommand, startCommand, stopCommand, statusCommand, publishCommand],
-    ...[megatestCommand, experimentCommand],
-  ]) {
-    program.addCommand(create());
-  }
+  for (const create of COMMANDS) program.addCommand(create());
   for (const command of [program, ...program.commands]) {
     command
       .exitOverride()

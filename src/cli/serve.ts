@@ -9,6 +9,7 @@ import { Command } from 'commander';
 import type { Manager } from '../manager/manager.js';
 import type { ServeOptions } from '../manager/options.js';
 import { findWorkers, signal } from '../manager/processes.js';
+import { startWarnings } from './doctor.js';
 import { isOperational, OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
 import { isLoopback, type ServeFlags } from './options.js';
@@ -28,11 +29,12 @@ Example:
 export function serveCommand(): Command {
   const command = addServeFlags(new Command('serve').description('Serve in the foreground, until Ctrl-C.'));
   return command.addHelpText('after', HELP).action(async (flags: ServeFlags) => {
-    await serve(serveOptionsHere(flags));
+    await serve(serveOptionsHere(flags), flags.maxConnections);
   });
 }
 
-async function serve(options: ServeOptions): Promise<void> {
+/** @param planned --max-connections, where it was given */
+async function serve(options: ServeOptions, planned: number | undefined): Promise<void> {
   // Whoever reads the output may go away (`serve | head`); that is no reason to drop a million clients.
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -45,6 +47,7 @@ async function serve(options: ServeOptions): Promise<void> {
         'whoever reaches it can publish to every client\n',
     );
   }
+  for (const line of await startWarnings(planned, options)) process.stderr.write(`megacomet: WARNING: ${line}\n`);
   const signals = new StopSignals();
   void signals.second.then(() => endNow(options.runDirectory, 1));
   let manager: Manager;

@@ -1,9 +1,10 @@
 /** `megacomet start`: `serve` in the background, with its output in `<run directory>/serve.log`. */
 
 import { spawn } from 'node:child_process';
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { prepareRunDirectory } from '../manager/run-directory.js';
 import { requestApi } from './api-client.js';
 import { OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
@@ -40,7 +41,7 @@ export function startCommand(): Command {
  * @throws OperatorError with the last line of the log where it ended or did not get ready
  */
 async function startInBackground(runDirectory: string, args: string[]): Promise<string> {
-  mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
+  prepareRunDirectory(runDirectory);
   const logPath = join(runDirectory, 'serve.log');
   const log = openSync(logPath, 'a', 0o600);
   const logStart = fstatSync(log).size;

@@ -54,6 +54,8 @@ export const EPOLLIN = 0x001;
 export const EPOLLOUT = 0x004;
 export const EPOLLERR = 0x008;
 export const EPOLLHUP = 0x010;
+/** The peer has ended its side; never without EPOLLIN. */
+export const EPOLLRDHUP = 0x2000;
 export const EPOLLEXCLUSIVE = 1 << 28;
 
 /**

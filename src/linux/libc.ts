@@ -31,7 +31,7 @@ if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 
 const library = loadLibc();
 
 /** All parameters and results are numbers; that the definition says so too is up to the line that uses it. */
-function bind<Parameters extends number[]>(definition: string): (...parameters: Parameters) => number {
+export function bind<Parameters extends number[]>(definition: string): (...parameters: Parameters) => number {
   return library.func(definition);
 }
 
@@ -86,6 +86,9 @@ export const epollWait = bind<[epoll: number, events: number, eventsMax: number,
 
 // Namespaces: setns(2).
 export const setns = bind<[fd: number, type: number]>('int setns(int, int)');
+
+// Sleep of less than a second: usleep(3).
+export const usleep = bind<[microseconds: number]>('int usleep(uint32_t)');
 
 // Limits and locks: getrlimit(2), flock(2).
 export const getrlimit = bind<[resource: number, limit: number]>('int getrlimit(int, uint64_t)');

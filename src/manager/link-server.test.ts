@@ -163,6 +163,26 @@ describe('routing over links', () => {
     assert.equal((await next.next()).data, '2');
   });
 
+  test('a worker that stands still does not hold up a channel that others serve', async () => {
+    const living = await worker(0, 'news');
+    const still = await worker(1, 'news');
+    const receipts = ['1', '2'].map((data) => routes.publish('news', TEXT, Buffer.from(data)));
+    living.verdict((await living.next()).sequence, 5);
+    living.subscribe('after the verdict');
+    await until(() => routes.counters.subscriptions === 3);
+    routes.sweep();
+    assert.equal(log.has(1), true, 'it has a while');
+    routes.sweep();
+    assert.deepEqual([(await receipts[0]!).receivers, log.has(1)], [5, false]);
+    assert.equal((await living.next()).data, '2');
+    living.verdict(2, 1);
+    assert.equal((await still.next()).sequence, 1);
+    still.verdict(1, 1);
+    still.verdict(2, 1);
+    assert.equal((await receipts[1]!).receivers, 2);
+    assert.equal(routes.counters.receivers, 7, 'a verdict that comes too late is not counted');
+  });
+
   test('without a verdict in time the publisher is told queued; a late verdict still counts', async () => {
     const hasty = new Routes(log, 60);
     const hastyPath = path;
@@ -208,11 +228,12 @@ describe('routing over links', () => {
     // Beyond the backlog links hold names only: had they held the data, 30 MB would be buffered here.
     const { backlogBytes } = server.links.get(0)!;
     assert.ok(backlogBytes > BACKLOG_BYTES_MAX / 2 && backlogBytes < BACKLOG_BYTES_MAX + 1e6, `${backlogBytes} bytes`);
+    routes.accept(channels[59]!, TEXT, Buffer.from('behind the one that is gone'));
     log.remove(60);
     fake.socket.resume();
-    for (let i = 1; i < 60; i++) {
+    for (const sequence of [...channels.keys()].map((i) => (i === 59 ? 61 : i + 1))) {
       const told = await fake.next();
-      assert.equal(told.sequence, i);
+      assert.equal(told.sequence, sequence);
       fake.verdict(told.sequence, 1);
     }
     await until(() => routes.inFlight === 0);

@@ -132,7 +132,7 @@ export class LinkServer {
       return null;
     }
     this.drop(worker);
-    const link = new WorkerLink(socket, hello, this.#log, (sequence) => this.#routes.delivered(worker, sequence, 0));
+    const link = new WorkerLink(socket, hello, this.#log, (sequence) => this.#routes.unsent(worker, sequence));
     this.links.set(worker, link);
     this.#routes.workerJoined(worker, link);
     this.#events.linked(link);
@@ -141,6 +141,7 @@ export class LinkServer {
 
   #frame(link: WorkerLink, type: number, bytes: Uint8Array, start: number, end: number): void {
     const { worker } = link.hello;
+    link.silentLooks = 0;
     switch (type) {
       case SUBSCRIBED:
       case UNSUBSCRIBED:

@@ -20,7 +20,7 @@ import { Routes, type RoutesCounters } from './routes.js';
 import { RunDirectory } from './run-directory.js';
 import { type ClientListener, Supervisor } from './supervisor.js';
 
-const EXPIRE_MS = 1000;
+const SWEEP_MS = 1000;
 
 export interface WorkerStatus {
   worker: number;
@@ -61,6 +61,8 @@ export interface ManagerParts {
   logger?: Logger;
   /** Path of the workers' main module. */
   workerMain?: string;
+  /** How long a worker may say nothing before it is replaced. */
+  silenceMs?: number;
 }
 
 /**
@@ -91,21 +93,25 @@ export class Manager {
   readonly #api: Api;
   readonly #startedMs = performance.now();
   #listeners: ClientListener[] = [];
-  #expiry: NodeJS.Timeout | null = null;
+  #sweep: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
   #apiAddress = '';
   #classicAddress: string | null = null;
 
   /** Use {@link startManager}. */
-  constructor(options: ServeOptions, { logger = createLogger(), workerMain }: ManagerParts) {
-    const { runDirectory, workers, maxConnections, orphanSeconds } = options;
+  constructor(options: ServeOptions, { logger = createLogger(), workerMain, silenceMs }: ManagerParts) {
+    const { runDirectory, workers, maxConnections, orphanSeconds, reactor } = options;
     this.#options = options;
     this.#directory = new RunDirectory(runDirectory);
     this.#log = new MemoryLog(options.retention);
     this.#routes = new Routes(this.#log);
     const connectionsPerWorker = Math.ceil(maxConnections / workers);
     this.#supervisor = new Supervisor(
-      { runDirectory, workers, connectionsPerWorker, orphanSeconds, ...(workerMain !== undefined && { workerMain }) },
+      {
+        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds, reactor },
+        ...(workerMain !== undefined && { workerMain }),
+        ...(silenceMs !== undefined && { silenceMs }),
+      },
       logger,
     );
     this.#server = new LinkServer(`${runDirectory}/manager.sock`, this.#routes, this.#log, logger, this.#supervisor);
@@ -145,7 +151,10 @@ export class Manager {
       const port = await named('classic application', classicPort, this.#classicPort.listen(apiHost, classicPort));
       this.#classicAddress = formatAddress(apiHost, port);
     }
-    this.#expiry = setInterval(() => this.#log.expire(), EXPIRE_MS);
+    this.#sweep = setInterval(() => {
+      this.#log.expire();
+      this.#routes.sweep();
+    }, SWEEP_MS);
     this.#supervisor.run(this.#listeners);
     await this.#supervisor.ready();
     this.#directory.publish({
@@ -238,7 +247,7 @@ export class Manager {
   }
 
   async #close(workers: 'all' | 'children'): Promise<void> {
-    if (this.#expiry !== null) clearInterval(this.#expiry);
+    if (this.#sweep !== null) clearInterval(this.#sweep);
     this.#classicPort.close();
     this.#routes.close();
     const apiClosed = this.#api.close();

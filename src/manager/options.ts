@@ -18,4 +18,6 @@ export interface ServeOptions {
   retention: Retention;
   /** Workers end themselves after so long without a manager. */
   orphanSeconds: number;
+  /** What the workers use; 'auto' has been decided. */
+  reactor: 'io-uring' | 'epoll';
 }

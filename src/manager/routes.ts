@@ -3,13 +3,16 @@
  *
  *     publish ── append ──┬─ nobody waits: queued ─────────────────────────────── SUBSCRIBED ─┐
  *                         └─ DELIVER to each worker that has the channel waiting ◄────────────┘
- *                               │ all verdicts in (a worker that died counts 0)
+ *                               │ all verdicts in (a worker that died counts 0), or one of 1 or more a second ago
  *                               ├─ sum ≥ 1: removed from the log, then the next one of the channel
  *                               └─ sum = 0: stays; sent again if somebody subscribed meanwhile, else at SUBSCRIBED
  *
  * One publication of a channel is in flight at a time (stop and wait), which keeps the channel's order. A *flight* is
  * the only state of a channel here, and exists only while something is in flight; what is queued lies in the log alone.
  * A publication that expires or is evicted in flight is already on its way: its verdict counts as ever.
+ *
+ * Once a publication has reached somebody, a worker that owes its verdict (it stands still, or its only client is slow)
+ * does not hold up the channel for longer than a second: `sweep` decides without it, and its late verdict is ignored.
  *
  * A publisher is told its publication's verdict, or 'queued' where there is none after a second. Publishers wait only
  * behind a flight: when it ends with nobody left to send to, all who wait for its channel are told 'queued'.
@@ -66,6 +69,8 @@ interface Flight {
   /** Workers whose verdict is outstanding. */
   readonly awaited: Set<number>;
   receivers: number;
+  /** It had receivers, and verdicts were outstanding, at the last `sweep`. */
+  overdue: boolean;
   /** A worker has subscribed since it was sent. */
   subscribed: boolean;
   /** Publications of this channel whose publishers wait, in order. */
@@ -115,7 +120,9 @@ export class Routes {
       flight.publishers.add(sequence);
       this.#publishers.add(sequence, (receivers) => {
         flight.publishers.delete(sequence);
-        resolve(this.#receipt(sequence, receivers));
+        // No verdict in time: those who have it by now count all the same.
+        const known = flight.sequence === sequence ? flight.receivers : 0;
+        resolve(this.#receipt(sequence, Math.max(receivers, known)));
       });
     });
   }
@@ -166,6 +173,26 @@ export class Routes {
     if (flight.awaited.size === 0) this.#decide(flight);
   }
 
+  /** A publication that was to be sent to a worker has left the log before it was. The worker still has clients. */
+  unsent(worker: number, sequence: number): void {
+    const flight = this.#flightOf.get(sequence);
+    if (flight !== undefined) flight.subscribed = true;
+    this.delivered(worker, sequence, 0);
+  }
+
+  /** Ends the wait for workers that have owed a verdict since the last call. Called about once a second. */
+  sweep(): void {
+    for (const flight of [...this.#flights.values()]) {
+      if (flight.receivers === 0) continue;
+      if (flight.overdue) {
+        flight.awaited.clear();
+        this.#decide(flight);
+      } else {
+        flight.overdue = true;
+      }
+    }
+  }
+
   /** Tells all publishers who still wait that their publication is queued. */
   close(): void {
     this.#publishers.settleAll();
@@ -178,6 +205,7 @@ export class Routes {
       sequence: 0,
       awaited: new Set(),
       receivers: 0,
+      overdue: false,
       subscribed: false,
       publishers: new Set(),
     };
@@ -194,6 +222,7 @@ export class Routes {
     }
     flight.sequence = publication.sequence;
     flight.receivers = 0;
+    flight.overdue = false;
     flight.subscribed = false;
     this.#flights.set(flight.channel, flight);
     this.#flightOf.set(publication.sequence, flight);

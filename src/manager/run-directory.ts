@@ -7,8 +7,8 @@
  *     listeners.sock  exists while sockets are handed over
  */
 
-import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { closeDescriptor, lockFile } from '../linux/sockets.js';
 
 /** struct sockaddr_un has room for 107 bytes and a NUL, unix(7). */
@@ -45,14 +45,7 @@ export class RunDirectory {
     if (Buffer.byteLength(join(path, 'listeners.sock')) > SOCKET_PATH_BYTES_MAX) {
       throw failure('ERUNDIR', `the run directory's path is too long for a Unix socket: ${path}`);
     }
-    makeDirectory(path);
-    // Not stat: where strangers may write (/tmp), one could have put a link to a directory of theirs in its place.
-    const status = lstatSync(path);
-    if (!status.isDirectory()) throw failure('ERUNDIR', `${path} is no directory; choose another --run-dir`);
-    if (status.uid !== process.getuid!()) {
-      throw failure('ERUNDIR', `${path} belongs to user ${status.uid}; choose another --run-dir`);
-    }
-    if ((status.mode & 0o077) !== 0) chmodSync(path, 0o700);
+    prepareRunDirectory(path);
     const lock = lockFile(join(path, 'lock'));
     if (lock === null) {
       const pid = readManagerFile(path)?.pid;
@@ -76,15 +69,33 @@ export class RunDirectory {
   }
 }
 
-function makeDirectory(path: string): void {
+/**
+ * Makes the directory where it is missing, and makes sure that it is ours alone, before anything in it is opened.
+ *
+ * @throws Error ERUNDIR
+ */
+export function prepareRunDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    // A file in its place is found out right after this.
-    if (code !== 'EEXIST')
+    // Something else than a directory in its place is found out right after this.
+    if (code !== 'EEXIST' || !existsSync(path))
       throw failure('ERUNDIR', `the run directory cannot be made (${message}); choose another --run-dir`);
   }
+  // Not stat: where strangers may write (/tmp), one could have put a link to a directory of theirs in its place.
+  const status = lstatSync(path);
+  if (!status.isDirectory()) throw failure('ERUNDIR', `${path} is no directory; choose another --run-dir`);
+  if (status.uid !== process.getuid!()) {
+    throw failure('ERUNDIR', `${path} belongs to user ${status.uid}; choose another --run-dir`);
+  }
+  if ((status.mode & 0o077) !== 0) chmodSync(path, 0o700);
+}
+
+/** Makes the parents too. Not mkdirSync's own `recursive`: it never returns where ENOENT has another cause (/proc). */
+function makeDirectory(path: string): void {
+  if (!existsSync(dirname(path))) makeDirectory(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
 }
 
 /** The manager.json of a run directory; undefined where there is none. It may be that of a manager which was killed. */

@@ -6,7 +6,8 @@
  * ends is replaced at once; one that ends young again and again is replaced after a delay that doubles from 100 ms.
  * Adopted workers with higher numbers (an earlier serve had more) are kept for their clients and not replaced.
  *
- * A worker is lost when its process has ended, or when it has no link for `LINK_TIMEOUT_MS`: then it is killed.
+ * A worker is lost when its process has ended, when it has no link for `LINK_TIMEOUT_MS`, or when it has said nothing for
+ * `SILENCE_MS`, although it reports every second: then it is killed, so that its clients come back to one that serves.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -28,6 +29,8 @@ export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=1', '--sing
 export const ADOPTION_MS = 1000;
 /** A worker that lives and has no link for so long is stuck. */
 const LINK_TIMEOUT_MS = 10_000;
+/** Longer than it takes to hand a message to a million clients, in which a worker says nothing. */
+const SILENCE_MS = 30_000;
 /** A worker that lived so long did not die of its start. */
 const YOUNG_MS = 10_000;
 const RESTART_DELAY_FIRST_MS = 100;
@@ -50,8 +53,11 @@ export interface SupervisorOptions {
   workers: number;
   connectionsPerWorker: number;
   orphanSeconds: number;
+  reactor: WorkerConfig['reactor'];
   /** Path of the worker's main module; a test has its own. */
   workerMain?: string;
+  /** {@link SILENCE_MS}; a test has less. */
+  silenceMs?: number;
 }
 
 interface Worker {
@@ -175,13 +181,14 @@ export class Supervisor {
   }
 
   #spawn(worker: number): void {
-    const { runDirectory, orphanSeconds, connectionsPerWorker, workerMain } = this.#options;
+    const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, workerMain } = this.#options;
     const config: WorkerConfig = {
       worker,
       runDirectory,
       listeners: this.#listeners.map(({ address }, i) => ({ descriptor: 3 + i, address })),
       maxConnections: connectionsPerWorker,
       orphanSeconds,
+      reactor,
     };
     const main = workerMain ?? fileURLToPath(new URL('../worker/main.js', import.meta.url));
     const unstarted = (error: Error) => this.#ended(worker, `it cannot be started: ${error.message}`);
@@ -237,12 +244,19 @@ export class Supervisor {
     this.#restarts.delete(worker);
   }
 
-  /** Looks after workers without a link: adopted ones are not our children, so nobody tells us that they ended. */
+  /**
+   * Looks after workers that stand still, and after those without a link: adopted ones are not our children, so nobody
+   * tells us that they ended. Silence is counted in looks, so that none is charged with a time when we stood still.
+   */
   #look(): void {
     const nowMs = performance.now();
     for (const known of [...this.#workers.values()]) {
-      if (this.#server.links.has(known.worker)) continue;
-      if (known.child === null && !this.#lives(known)) this.#ended(known.worker, 'it is gone');
+      const link = this.#server.links.get(known.worker);
+      if (link !== undefined) {
+        if (++link.silentLooks * WATCH_MS < (this.#options.silenceMs ?? SILENCE_MS)) continue;
+        link.silentLooks = 0;
+        this.#kill(known, 'it says nothing');
+      } else if (known.child === null && !this.#lives(known)) this.#ended(known.worker, 'it is gone');
       else if (nowMs - known.unlinkedMs > LINK_TIMEOUT_MS) {
         this.#kill(known, 'it has no link');
         known.unlinkedMs = nowMs;

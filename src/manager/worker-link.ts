@@ -22,6 +22,8 @@ export class WorkerLink implements WorkerChannel {
   readonly hello: Hello;
   /** Its last STATS. */
   stats: WorkerStats | null = null;
+  /** How often the supervisor has looked since it last said anything. */
+  silentLooks = 0;
   readonly #socket: Socket;
   readonly #writer = new FrameWriter();
   readonly #log: Log;

@@ -26,6 +26,7 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
+  EPOLLRDHUP,
   IP_BIND_ADDRESS_NO_PORT,
   IPPROTO_IP,
   MSG_DONTWAIT,
@@ -65,6 +66,8 @@ const ADOPTED = 32;
 /** Events fetched by one epoll_wait: few enough that a batch is over in milliseconds. */
 const EVENTS_MAX = 1024;
 const RECEIVE_BYTES = 65536;
+/** Bytes or an end of stream can be read. */
+const READABLE = EPOLLIN | EPOLLRDHUP;
 
 // One native mapping holds everything that system calls read and write.
 const EVENTS = 0;
@@ -150,7 +153,7 @@ export class EpollReactor implements Reactor {
   adopt(fd: number): number {
     if (fd >= this.capacity) return -EMFILE;
     assert(this.#states[fd] === FREE, `descriptor ${fd} is a connection already`);
-    const errno = this.#take(fd, OPEN | ADOPTED, EPOLLIN);
+    const errno = this.#take(fd, OPEN | ADOPTED, READABLE);
     return errno === 0 ? fd : -errno;
   }
 
@@ -174,7 +177,7 @@ export class EpollReactor implements Reactor {
     }
     this.#pending.add(connection, buffer, sent);
     this.#states[connection] |= PENDING;
-    this.#watch(connection, EPOLLIN | EPOLLOUT);
+    this.#watch(connection, READABLE | EPOLLOUT);
     return SEND_PENDING;
   }
 
@@ -241,7 +244,7 @@ export class EpollReactor implements Reactor {
 
   /** For the listeners: makes an accepted socket a connection. @returns 0 or errno; then the socket is not ours */
   takeAccepted(fd: number): number {
-    return this.#take(fd, OPEN, EPOLLIN);
+    return this.#take(fd, OPEN, READABLE);
   }
 
   /** For the listeners: epoll_ctl(2). @returns 0 or errno */
@@ -272,11 +275,18 @@ export class EpollReactor implements Reactor {
         continue;
       }
       // An error or a hang-up makes recv say what happened, after the bytes that came before it.
-      if ((flags & ~EPOLLOUT) !== 0 && (this.#states[slot] & READ_ENDED) === 0) this.#receive(slot);
-      if ((flags & ~EPOLLIN) !== 0 && generations[slot] === generation && (this.#states[slot] & PENDING) !== 0) {
+      if ((flags & ~EPOLLOUT) !== 0 && !this.#readEnded(slot)) this.#receive(slot);
+      // The peer has ended its side: read all there is, so that nobody begins to send to one who left after asking.
+      while ((flags & EPOLLRDHUP) !== 0 && generations[slot] === generation && !this.#readEnded(slot))
+        this.#receive(slot);
+      if ((flags & ~READABLE) !== 0 && generations[slot] === generation && (this.#states[slot] & PENDING) !== 0) {
         this.#flush(slot);
       }
     }
+  }
+
+  #readEnded(slot: number): boolean {
+    return (this.#states[slot] & READ_ENDED) !== 0;
   }
 
   #finishConnect(slot: number, flags: number): void {
@@ -289,7 +299,7 @@ export class EpollReactor implements Reactor {
       }
     }
     this.#states[slot] &= ~CONNECTING;
-    this.#watch(slot, EPOLLIN);
+    this.#watch(slot, READABLE);
     this.#events.connected(slot);
   }
 
@@ -322,7 +332,7 @@ export class EpollReactor implements Reactor {
       return;
     }
     this.#states[slot] &= ~(PENDING | READ_ENDED);
-    this.#watch(slot, EPOLLIN);
+    this.#watch(slot, READABLE);
     if ((this.#states[slot] & SHUT) !== 0) endStream(slot);
     this.#events.sent(slot);
   }

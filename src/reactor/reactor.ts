@@ -38,7 +38,8 @@ export interface ReactorEvents {
   /**
    * The connection ended without our doing: errno 0 is an orderly end of stream (FIN), others are the kernel's
    * (ECONNRESET, ETIMEDOUT, EPIPE …). What was pending is dropped and the slot is released before this call.
-   * An end of stream that arrives while a send is pending is reported after that send has finished or failed.
+   * An end of stream that arrives while a send is pending is reported after that send has finished or failed. One that
+   * has arrived together with the bytes before it is reported in the same turn as these.
    */
   closed(connection: number, errno: number): void;
 

@@ -46,6 +46,45 @@ describe('run loop', () => {
     assert(fired);
   });
 
+  test('turns of single events are spread out once they are many, so that events gather', async () => {
+    const turnsIn = async (events: number) => {
+      const { reactor, waits } = scripted(Array(1e6).fill(events));
+      const endMs = performance.now() + 200;
+      const stopped = () => performance.now() > endMs;
+      await runLoop(reactor, { turnWaitMs: 250, afterTurn: () => undefined, stopped });
+      return waits.length;
+    };
+    const unpaced = await turnsIn(64);
+    const paced = await turnsIn(1);
+    // The first 10 ms are not paced, the other 190 are: two turns a millisecond.
+    assert(paced < unpaced / 5 + 500, `${paced} turns with one event, ${unpaced} full ones`);
+  });
+
+  test('turns that are few are not delayed', async () => {
+    const { reactor } = scripted(Array(1e6).fill(1));
+    const turn = reactor.turn.bind(reactor);
+    // One event every 5 ms: 200 a second.
+    let due = performance.now();
+    reactor.turn = (waitMs: number) => {
+      due += 5;
+      while (performance.now() < due);
+      return turn(waitMs);
+    };
+    const gaps: number[] = [];
+    let endedMs = 0;
+    await runLoop(reactor, {
+      turnWaitMs: 250,
+      afterTurn: () => {
+        if (endedMs > 0) gaps.push(performance.now() - endedMs);
+        endedMs = performance.now();
+        return undefined;
+      },
+      stopped: () => gaps.length >= 20,
+    });
+    gaps.sort((a, b) => a - b);
+    assert(gaps[10] < 5.2, `half of the gaps are above ${gaps[10]} ms`);
+  });
+
   test('what afterTurn throws ends the loop', async () => {
     const { reactor } = scripted([]);
     const afterTurn = () => {

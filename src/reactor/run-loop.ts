@@ -8,9 +8,17 @@
  */
 
 import { setImmediate as yieldToNode } from 'node:timers/promises';
+import { usleep } from '../linux/libc.js';
 import type { Reactor } from './reactor.js';
 
 const BURST_MS = 20;
+
+/** Turns begin at least so far apart, once there were BUSY_TURNS of them within BUSY_MS. */
+const TURN_GAP_MS = 0.5;
+const BUSY_TURNS = 10;
+const BUSY_MS = 10;
+/** A turn with so many events needs no gathering. */
+const FULL_TURN_EVENTS = 64;
 
 export interface RunLoopOptions {
   /** Longest wait in the kernel, which is also the longest that Node's own events wait. */
@@ -30,13 +38,39 @@ export interface RunLoopOptions {
 export async function runLoop(reactor: Reactor, options: RunLoopOptions): Promise<void> {
   const { turnWaitMs } = options;
   let waitMs = turnWaitMs;
+  const pacer = new Pacer();
   while (!options.stopped()) {
     const burstEndMs = performance.now() + BURST_MS;
     let events: number;
     do {
       events = reactor.turn(waitMs);
       waitMs = Math.min(options.afterTurn(events) ?? turnWaitMs, turnWaitMs);
+      if (events > 0 && events < FULL_TURN_EVENTS) pacer.pace();
     } while (events > 0 && !options.stopped() && performance.now() < burstEndMs);
     await yieldToNode();
+  }
+}
+
+/** Counts turns, and sleeps between them while they are too many. */
+class Pacer {
+  #windowStartMs = 0;
+  #turns = 0;
+  #busy = false;
+  #lastTurnMs = 0;
+
+  /** Called after a turn with few events. */
+  pace(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#windowStartMs >= BUSY_MS) {
+      this.#busy = this.#turns >= BUSY_TURNS && nowMs - this.#windowStartMs < 2 * BUSY_MS;
+      this.#windowStartMs = nowMs;
+      this.#turns = 0;
+    }
+    this.#turns++;
+    const sinceMs = nowMs - this.#lastTurnMs;
+    this.#lastTurnMs = nowMs;
+    if (!this.#busy || sinceMs >= TURN_GAP_MS) return;
+    usleep(Math.ceil((TURN_GAP_MS - sinceMs) * 1000));
+    this.#lastTurnMs = performance.now();
   }
 }

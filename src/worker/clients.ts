@@ -192,6 +192,11 @@ export class Clients {
     this.#handOuts.begun(handOut, sequence, receivers, pending);
   }
 
+  /** The manager is gone; another one will not know the publications that are being handed out. */
+  managerLost(): void {
+    this.#handOuts.forgetVerdicts();
+  }
+
   /** Announces every channel that has somebody waiting. */
   announce(): void {
     this.#subscriptions.forEachChannel((channel) => {

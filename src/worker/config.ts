@@ -9,4 +9,5 @@ export interface WorkerConfig {
   /** Client connections that this worker may hold. */
   maxConnections: number;
   orphanSeconds: number;
+  reactor: 'io-uring' | 'epoll';
 }

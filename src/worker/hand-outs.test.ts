@@ -55,3 +55,14 @@ test('a message that no connection got whole has no receivers', () => {
     [11, 0],
   ]);
 });
+
+test('verdicts for a manager that is gone are not given to the next one', () => {
+  const { handOuts, verdicts } = recorded();
+  const handOut = handOuts.next();
+  handOuts.begun(handOut, 13, 0, 2);
+  handOuts.forgetVerdicts();
+  handOuts.settled(handOut, true);
+  handOuts.settled(handOut, false);
+  assert.deepEqual(verdicts, []);
+  assert.equal(handOuts.open, 0);
+});

@@ -43,6 +43,11 @@ export class HandOuts {
     if (pending > 0) this.#handOuts.set(handOut, { sequence, receivers, pending, decided });
   }
 
+  /** Nobody wants the open verdicts any more: they were for a manager that is gone, whose sequences mean nothing now. */
+  forgetVerdicts(): void {
+    for (const entry of this.#handOuts.values()) entry.decided = true;
+  }
+
   /** A pending connection of a hand-out has the message, or never will. */
   settled(handOut: number, received: boolean): void {
     const entry = this.#handOuts.get(handOut)!;

@@ -5,7 +5,7 @@
  */
 
 import { join } from 'node:path';
-import { LINK_PENDING_BYTES_MAX } from '../limits.js';
+import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_PENDING_BYTES_MAX } from '../limits.js';
 import { FrameReader, readSequence } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
@@ -45,6 +45,8 @@ export interface LinkOrders {
   ) => void;
   sendListeners(receiverPath: string): void;
   stop(): void;
+  /** There is no manager any more. */
+  lost(): void;
 }
 
 export class ManagerLink implements ClientReports {
@@ -61,6 +63,9 @@ export class ManagerLink implements ClientReports {
   /** The reactor's connection to the manager; of no meaning to anyone but the dispatcher of events. */
   connection = NO_CONNECTION;
   #established = false;
+  /** Something was reported that is waited for. */
+  #urgent = false;
+  #flushedMs = 0;
 
   constructor(reactor: Reactor, buffers: SendBuffers, runDirectory: string, orders: LinkOrders) {
     this.#reactor = reactor;
@@ -103,7 +108,9 @@ export class ManagerLink implements ClientReports {
   closed(): void {
     this.connection = NO_CONNECTION;
     this.#established = false;
+    this.#urgent = false;
     this.#writer.take();
+    this.#orders.lost();
   }
 
   subscribed(bytes: Uint8Array, start: number, end: number): void {
@@ -115,16 +122,27 @@ export class ManagerLink implements ClientReports {
   }
 
   delivered(sequence: number, receivers: number): void {
-    if (this.#established) this.#writer.delivered(sequence, receivers);
+    if (!this.#established) return;
+    this.#writer.delivered(sequence, receivers);
+    this.#urgent = true;
   }
 
   stats(stats: WorkerStats): void {
     if (this.#established) this.#writer.json(STATS, stats);
   }
 
-  /** Writes what was reported since the last call. */
-  flush(): void {
-    if (this.#writer.length === 0) return;
+  /**
+   * Writes what was reported, but not oftener than every LINK_BATCH_MS, so that in a flood of clients the manager is not
+   * woken for each of them. What a publisher waits for, and what comes after a rest, goes at once.
+   *
+   * @returns after how many ms to call again, or undefined when nothing is left
+   */
+  flush(nowMs: number): number | undefined {
+    if (this.#writer.length === 0) return undefined;
+    const waitMs = this.#flushedMs + LINK_BATCH_MS - nowMs;
+    if (waitMs > 0 && !this.#urgent && this.#writer.length < LINK_BATCH_BYTES) return Math.ceil(waitMs);
+    this.#flushedMs = nowMs;
+    this.#urgent = false;
     const batch = this.#writer.take();
     const buffer = this.#buffers.allocate(batch.length);
     this.#buffers.bytes(buffer).set(batch);
@@ -133,6 +151,7 @@ export class ManagerLink implements ClientReports {
     if (result < 0) this.closed();
     // A manager that does not read: begin again with the whole truth, which is smaller than all that has changed.
     else if (this.#reactor.pendingBytes(this.connection) > LINK_PENDING_BYTES_MAX) this.#hangUp();
+    return undefined;
   }
 
   #frame(type: number, bytes: Uint8Array, start: number, end: number): void {
@@ -146,6 +165,7 @@ export class ManagerLink implements ClientReports {
     } else if (type === SEND_LISTENERS) {
       this.#orders.sendListeners(join(this.#runDirectory, 'listeners.sock'));
       this.#writer.frame(LISTENERS_SENT);
+      this.#urgent = true;
     } else {
       throw new Error(`the manager sent a frame of unknown type ${type}`);
     }

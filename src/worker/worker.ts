@@ -9,8 +9,8 @@ import { randomBytes } from 'node:crypto';
 import { LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../limits.js';
 import { LINK_VERSION } from '../link/frames.js';
 import { sendDescriptors } from '../linux/descriptors.js';
-import { errnoName } from '../linux/errno.js';
-import { EpollReactor } from '../reactor/epoll.js';
+import { errnoName, SystemError } from '../linux/errno.js';
+import { makeReactor } from '../reactor/choose.js';
 import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
 import { runLoop } from '../reactor/run-loop.js';
 import { SendBuffers } from '../reactor/send-buffers.js';
@@ -47,7 +47,7 @@ export class Worker implements ReactorEvents {
     const capacity = config.maxConnections + RESERVED_DESCRIPTORS;
     const buffers = new SendBuffers();
     const key = randomBytes(8);
-    this.#reactor = new EpollReactor({ capacity, events: this, buffers });
+    this.#reactor = makeReactor(config.reactor, { capacity, events: this, buffers }, log);
     this.#connections = new Connections(capacity);
     this.#subscriptions = new Subscriptions(capacity, [key.readInt32LE(0), key.readInt32LE(4)]);
     this.#link = new ManagerLink(this.#reactor, buffers, config.runDirectory, {
@@ -60,12 +60,9 @@ export class Worker implements ReactorEvents {
       }),
       announce: () => this.#clients.announce(),
       deliver: (...publication) => this.#clients.deliver(...publication),
-      sendListeners: (path) =>
-        sendDescriptors(
-          path,
-          config.listeners.map((listener) => listener.descriptor),
-        ),
+      sendListeners: (path) => this.#sendListeners(path),
       stop: () => this.stop(),
+      lost: () => this.#clients.managerLost(),
     });
     this.#clients = new Clients({
       reactor: this.#reactor,
@@ -137,7 +134,8 @@ export class Worker implements ReactorEvents {
 
   // ── Between turns ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #afterTurn(): undefined {
+  /** @returns the longest wait of the next turn, if it has to be shorter */
+  #afterTurn(): number | undefined {
     const nowMs = performance.now();
     this.#clients.tick(nowMs);
     if (this.#link.established) {
@@ -146,10 +144,23 @@ export class Worker implements ReactorEvents {
         this.#statsAtMs = nowMs + STATS_MS;
         this.#reportStats();
       }
-      this.#link.flush();
-    } else if (nowMs >= this.#dialAtMs) {
+      return this.#link.flush(nowMs);
+    }
+    if (nowMs >= this.#dialAtMs) {
       this.#dialAtMs = nowMs + LINK_RETRY_MS;
       this.#seekManager(nowMs);
+    }
+    return undefined;
+  }
+
+  /** A manager that asked for the sockets may have ended since, or looked elsewhere: that must not end the clients. */
+  #sendListeners(path: string): void {
+    const descriptors = this.#config.listeners.map((listener) => listener.descriptor);
+    try {
+      sendDescriptors(path, descriptors);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#log(`cannot hand over the listening sockets: ${error.message}`);
     }
   }
 

@@ -1,6 +1,7 @@
 /**
  * A worker process without clients: it dials, hands over its listeners, stops when told, as src/worker/main.ts does.
- * FAKE_WORKER in the environment makes it misbehave: `dies` at once, `deaf` to STOP and SIGTERM, `old` in its version.
+ * FAKE_WORKER in the environment makes it misbehave: `dies` at once, `deaf` to STOP and SIGTERM, `old` in its version;
+ * or makes it what the others are not: `reports` has it say now and then that it lives.
  */
 
 import { once } from 'node:events';
@@ -39,6 +40,7 @@ async function serve(): Promise<void> {
     capacity: config.maxConnections,
     listeners: config.listeners.map(({ address }) => address),
   });
+  if (fault === 'reports') setInterval(() => fake.subscribe('alive'), 100);
   const ended = once(fake.socket, 'close').then(() => null);
   for (;;) {
     const told = await Promise.race([fake.next(), ended]);

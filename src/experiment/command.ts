@@ -8,11 +8,12 @@ import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { OperatorError } from '../cli/errors.js';
-import { flag } from '../cli/flags.js';
+import { flag, reactorFlag } from '../cli/flags.js';
 import { integer } from '../cli/options.js';
 import { WORKERS_MAX } from '../limits.js';
 import { parseRate } from '../megatest/command.js';
 import { CONNECTIONS_MAX, MESSAGES_MAX, RATE_MAX } from '../megatest/options.js';
+import { decideReactor } from '../reactor/choose.js';
 import { runExperiment } from './experiment.js';
 import { BOXES_MAX, completeExperimentOptions, type ExperimentFlags, PHASES, parsePhases } from './options.js';
 import { renderPage } from './page.js';
@@ -56,16 +57,13 @@ export function experimentCommand(): Command {
     .addOption(flag('--messages <count>', 'messages of the phase directed', integer(1, MESSAGES_MAX / 2), 10_000))
     .addOption(flag('--message-rate <n/s>', 'how many of them in a second', integer(1, RATE_MAX), 1000))
     .addOption(flag('--workers <count>', 'worker processes (default: 2, or 1 on one core)', integer(1, WORKERS_MAX)))
-    .addOption(
-      new Option('--reactor <name>', "the server's kernel interface, as serve has it")
-        .choices(['auto', 'io-uring', 'epoll'])
-        .env('MEGACOMET_REACTOR'),
-    )
+    .addOption(reactorFlag())
     .addOption(new Option('--json [file]', 'print the result as JSON, or write it to a file'))
     .addOption(new Option('--report <file>', 'write a page with charts (HTML, nothing is loaded from elsewhere)'))
     .addHelpText('after', HELP)
     .action(async (flags: ExperimentFlags & OutputFlags) => {
-      const options = completeExperimentOptions(flags, process.getuid!() === 0);
+      const reactor = decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`));
+      const options = completeExperimentOptions(flags, process.getuid!() === 0, reactor);
       const interrupted = new AbortController();
       const interrupt = () => interrupted.abort();
       // Stays until the end: another Ctrl-C must not keep anything from being removed.

@@ -10,7 +10,7 @@ import { randomInt } from 'node:crypto';
 import { enterNetwork } from '../linux/network-namespace.js';
 import { raiseDescriptorLimit } from '../linux/sockets.js';
 import { Crew, type Load } from '../megatest/crew.js';
-import { planProcesses } from '../megatest/options.js';
+import { processesNeeded } from '../megatest/options.js';
 import { Progress, type ProgressOutput } from '../megatest/progress.js';
 import { Books, MESSAGE_BYTES } from './books.js';
 import { cureOf, findComplaints } from './complaints.js';
@@ -66,7 +66,9 @@ export async function runExperiment(options: ExperimentOptions, io: ExperimentIo
 /** How many processes each box has. */
 function planLoads(options: ExperimentOptions): number[] {
   const descriptorLimit = raiseDescriptorLimit();
-  return options.boxes.map(({ connections }) => planProcesses(connections, undefined, descriptorLimit));
+  return options.boxes.map(({ connections }) =>
+    processesNeeded(connections, { reactor: options.reactor, descriptorLimit }),
+  );
 }
 
 async function observe(
@@ -92,6 +94,7 @@ async function observe(
     processes: processes[index],
     timeoutMs: CONNECT_TIMEOUT_MS,
     reopen: false,
+    reactor: options.reactor,
     messageBytes: MESSAGE_BYTES,
     within: box.within,
   }));
@@ -131,6 +134,7 @@ async function observe(
     connections,
     mode: options.loopback ? 'loopback' : 'namespaces',
     clientBoxes: options.boxes.length,
+    reactor: options.reactor,
     clientProcesses: crew.pids.length,
     sourceAddresses: network.boxes.reduce((sum, { sources }) => sum + sources.length, 0),
     machine: describeMachine(),

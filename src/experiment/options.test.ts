@@ -17,6 +17,7 @@ const FLAGS: ExperimentFlags = {
   hold: 60,
   messages: 100,
   messageRate: 10,
+  reactor: 'auto',
 };
 
 test('phases come in their order, and opening is always one of them', () => {
@@ -47,14 +48,14 @@ test('boxes share the connections, and every client of every box has one number'
 });
 
 test('without root the boxes are on loopback', () => {
-  assert.equal(completeExperimentOptions(FLAGS, true).loopback, false);
-  assert.equal(completeExperimentOptions(FLAGS, false).loopback, true);
-  assert.equal(completeExperimentOptions({ ...FLAGS, loopback: true }, true).loopback, true);
+  assert.equal(completeExperimentOptions(FLAGS, true, 'epoll').loopback, false);
+  assert.equal(completeExperimentOptions(FLAGS, false, 'epoll').loopback, true);
+  assert.equal(completeExperimentOptions({ ...FLAGS, loopback: true }, true, 'epoll').loopback, true);
 });
 
 test('each box needs a connection', () => {
   assert.throws(
-    () => completeExperimentOptions({ ...FLAGS, connections: 3 }, true),
+    () => completeExperimentOptions({ ...FLAGS, connections: 3 }, true, 'epoll'),
     /--connections is 3.*--client-boxes/,
   );
 });

@@ -3,6 +3,8 @@
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../cli/errors.js';
+import type { Backend } from '../megatest/backend.js';
+import type { ReactorChoice } from '../reactor/choose.js';
 
 /** In the order in which they run. `open` is part of every experiment: the others need its connections. */
 export const PHASES = ['open', 'hold', 'directed', 'broadcast', 'return'] as const;
@@ -21,7 +23,7 @@ export interface ExperimentFlags {
   messages: number;
   messageRate: number;
   workers?: number;
-  reactor?: string;
+  reactor: ReactorChoice;
 }
 
 export interface ExperimentOptions {
@@ -38,7 +40,8 @@ export interface ExperimentOptions {
   directedRate: number;
   /** Null leaves it to `serve`. */
   workers: number | null;
-  reactor: string | null;
+  /** Of server and clients. */
+  reactor: Backend;
 }
 
 export interface BoxPlan {
@@ -60,9 +63,10 @@ export function parsePhases(text: string): PhaseName[] {
  * Completes the options.
  *
  * @param root whether namespaces can be made
+ * @param reactor what `--reactor` comes down to on this machine
  * @throws UsageError where there are fewer connections than boxes
  */
-export function completeExperimentOptions(flags: ExperimentFlags, root: boolean): ExperimentOptions {
+export function completeExperimentOptions(flags: ExperimentFlags, root: boolean, reactor: Backend): ExperimentOptions {
   const { connections, clientBoxes } = flags;
   if (connections < clientBoxes) {
     throw new UsageError(`--connections is ${connections}: each of ${clientBoxes} --client-boxes needs at least one`);
@@ -77,7 +81,7 @@ export function completeExperimentOptions(flags: ExperimentFlags, root: boolean)
     directedMessages: flags.messages,
     directedRate: flags.messageRate,
     workers: flags.workers ?? Math.min(2, availableParallelism()),
-    reactor: flags.reactor ?? null,
+    reactor,
   };
 }
 

@@ -24,7 +24,7 @@ function resultWith(changes: Partial<ExperimentResult> = {}): ExperimentResult {
   const phase = { ...memory, held: 1_048_576, processes };
   return {
     ...{ run: '1f0e33ab', startedAt: '2026-01-02T03:04:05.000Z', connections: 1_048_576, mode: 'namespaces' },
-    ...{ clientBoxes: 4, clientProcesses: 8, sourceAddresses: 1052, interrupted: false },
+    ...{ reactor: 'io-uring', clientBoxes: 4, clientProcesses: 8, sourceAddresses: 1052, interrupted: false },
     machine: { cpu: '<Fast & "Cheap">', cores: 2, memoryBytes: 24e9, arch: 'x64' },
     versions: { megacomet: '0.1.0', commit: 'abc1234', node: 'v20.0.0', kernel: '6.18' },
     ...{ opened: 1_048_576, failed: 0, failedByReason: {}, dropped: 0, droppedByReason: {}, held: 1_048_576 },
@@ -56,7 +56,7 @@ function resultWith(changes: Partial<ExperimentResult> = {}): ExperimentResult {
 describe('the report', () => {
   test('has the processes like top, totals beside 2011, and what happened', () => {
     const report = formatReport(resultWith());
-    assert.match(report, /^1,048,576 connections from 4 boxes \(8 processes, namespaces\)\n/);
+    assert.match(report, /^1,048,576 connections from 4 boxes \(8 processes, namespaces, io-uring\)\n/);
     assert.match(report, /^PROCESS +PID +RSS MiB +PSS MiB +PRIVATE +%CPU open +%CPU idle$/m);
     assert.match(report, /^worker 0 +11 +90\.0 +44\.5 +40\.0 +50\.0 +50\.0$/m);
     assert.match(report, /^together +170\.0 +80\.5 +70\.0 +30\.0 +0\.6$/m);

@@ -24,7 +24,7 @@ export function renderPage(result: ExperimentResult): string {
 <header>
 <p class="verdict ${isFlawless(result) ? 'good' : 'bad'}">${verdict(result)}</p>
 <h1>${title}</h1>
-<p>${clientBoxes} client boxes (${escape(mode)}), ${clientProcesses} client processes, ${group(sourceAddresses)} source
+<p>${clientBoxes} client boxes (${escape(mode)}, ${result.reactor}), ${clientProcesses} client processes, ${group(sourceAddresses)} source
 addresses. ${escape(startedAt.slice(0, 16).replace('T', ' '))} UTC.</p>
 </header>
 <section class="tiles">${tiles(result)}</section>

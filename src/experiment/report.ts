@@ -16,10 +16,18 @@ export function formatReport(result: ExperimentResult): string {
   return `${parts.join('\n\n')}\n`;
 }
 
-function heading({ connections, clientBoxes, clientProcesses, mode, machine, versions }: ExperimentResult): string {
+function heading({
+  connections,
+  clientBoxes,
+  clientProcesses,
+  mode,
+  reactor,
+  machine,
+  versions,
+}: ExperimentResult): string {
   const commit = versions.commit === null ? '' : ` (${versions.commit})`;
   return [
-    `${group(connections)} connections from ${clientBoxes} boxes (${clientProcesses} processes, ${mode})`,
+    `${group(connections)} connections from ${clientBoxes} boxes (${clientProcesses} processes, ${mode}, ${reactor})`,
     `MegaComet ${versions.megacomet}${commit}, Node ${versions.node}, Linux ${versions.kernel}, ` +
       `${machine.cores} cores, ${mebibytes(machine.memoryBytes)} MiB, ${machine.cpu}`,
   ].join('\n');

@@ -70,6 +70,7 @@ export interface ExperimentResult extends MemoryFigures {
   connections: number;
   mode: 'namespaces' | 'loopback';
   clientBoxes: number;
+  reactor: 'io-uring' | 'epoll';
   clientProcesses: number;
   sourceAddresses: number;
   machine: { cpu: string; cores: number; memoryBytes: number; arch: string };

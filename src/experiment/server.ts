@@ -101,7 +101,7 @@ function serveArguments(
     ...['--client-ports', client, '--classic-port', classic, '--api-port', api],
     ...['--max-connections', String(capacity)],
     ...(workers === null ? [] : ['--workers', String(workers)]),
-    ...(reactor === null ? [] : ['--reactor', reactor]),
+    ...['--reactor', reactor],
   ];
 }
 

@@ -14,6 +14,7 @@
  */
 
 import type { Endpoint } from './addresses.js';
+import type { Backend } from './backend.js';
 
 export interface ClientsConfig {
   targets: Endpoint[];
@@ -29,6 +30,7 @@ export interface ClientsConfig {
   connectingMax: number;
   timeoutMs: number;
   reopen: boolean;
+  reactor: Backend;
   run: string;
   messageBytes: number;
 }

@@ -21,7 +21,16 @@ const CONNECTING_PER_PROCESS_MAX = 200;
 export interface Load
   extends Pick<
     MegatestOptions,
-    'targets' | 'connections' | 'prefix' | 'rate' | 'sources' | 'processes' | 'timeoutMs' | 'reopen' | 'messageBytes'
+    | 'targets'
+    | 'connections'
+    | 'prefix'
+    | 'rate'
+    | 'sources'
+    | 'processes'
+    | 'timeoutMs'
+    | 'reopen'
+    | 'reactor'
+    | 'messageBytes'
   > {
   /** What runs a program in that place, such as `ip netns exec NAME`; empty: here. */
   within: string[];
@@ -225,6 +234,7 @@ function divide(load: Load, run: string, connectingMax: number): ClientsConfig[]
       connectingMax,
       timeoutMs: load.timeoutMs,
       reopen: load.reopen,
+      reactor: load.reactor,
       run,
       messageBytes: load.messageBytes,
     };

@@ -23,7 +23,7 @@ import type { ServerProcess } from './server.js';
 const SAMPLE_MS = 1000;
 
 /** What the clients know at the moment. */
-export type ClientCounts = Pick<Sample, 'phase' | 'opened' | 'held' | 'failed' | 'dropped' | 'received'>;
+export type ClientCounts = Pick<Sample, 'phase' | 'opened' | 'held' | 'failed' | 'dropped' | 'received' | 'duplicates'>;
 
 export interface Observed {
   serverProcesses: () => ServerProcess[];

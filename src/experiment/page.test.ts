@@ -13,7 +13,7 @@ const processes = [
 const memory = { rssBytes: 170 * MIB, pssBytes: 80.5 * MIB, privateBytes: 70 * MIB, kernelBytes: 9000 * MIB };
 
 function sampleAt(seconds: number): Sample {
-  const counts = { opened: seconds * 1000, held: seconds * 1000, failed: 0, dropped: 0, received: 0 };
+  const counts = { opened: seconds * 1000, held: seconds * 1000, failed: 0, dropped: 0, received: 0, duplicates: 0 };
   const sockets = { sockets: 1, orphans: 0, timeWait: 0, slabUnreclaimableBytes: 1, bufferBytes: 0, openFiles: 9 };
   const latencies = { latencyP50Ms: seconds > 2 ? 3 : null, latencyMaxMs: seconds > 2 ? 4000 : null };
   const rest = { cpuPercent: 51, processes, testersRssBytes: 0 };
@@ -38,7 +38,7 @@ function resultWith(changes: Partial<ExperimentResult> = {}): ExperimentResult {
       ...{ p50Ms: 1.5, p99Ms: 9.25, maxMs: 20 },
     },
     broadcast: null,
-    return: { clients: 500_000, dropped: 500_000, seconds: 12.5, heldSeconds: null },
+    return: { clients: 500_000, dropped: 500_000, duplicates: 0, seconds: 12.5, heldSeconds: null },
     ...{ duplicates: 0, misdelivered: 0, strays: 0 },
     phases: [
       { name: 'open', startSeconds: 0, seconds: 35, serverCpuSeconds: 10.5, ...phase },

@@ -86,7 +86,8 @@ export class Phases {
   counts(): ClientCounts {
     const { opened, waiting, failed, dropped } = this.crew.totals();
     const { phase, books } = this;
-    return { phase, opened, held: waiting, failed: sum(failed), dropped: sum(dropped), received: books.received };
+    const { received, duplicates } = books;
+    return { phase, opened, held: waiting, failed: sum(failed), dropped: sum(dropped), received, duplicates };
   }
 
   /**
@@ -154,7 +155,7 @@ export class Phases {
       directed: this.directed,
       broadcast: this.broadcast,
       return: this.returned,
-      duplicates: books.duplicates,
+      duplicates: books.duplicates - (this.returned?.duplicates ?? 0),
       misdelivered: totals.misdelivered,
       strays: totals.strays,
       phases: this.done,
@@ -207,6 +208,7 @@ export class Phases {
     crew.reopen(true);
     await crew.until(() => crew.totals().reopening === crew.pids.length, GRACE_MS, signal);
     const before = crew.totals().dropped;
+    const duplicatesBefore = this.books.duplicates;
     const startUs = monotonicUs();
     kill(victim.pid, 'SIGKILL');
     const dropped = () => sum(crew.totals().dropped) - sum(before);
@@ -217,7 +219,9 @@ export class Phases {
     const heldSeconds = heldAgain ? round((monotonicUs() - startUs) / 1e6, 3) : null;
     crew.reopen(false);
     this.returnDrops = difference(crew.totals().dropped, before);
-    this.returned = { clients, dropped: dropped(), seconds: round(seconds, 3), heldSeconds };
+    await crew.until(() => false, LAST_REPORTS_MS, signal);
+    const duplicates = this.books.duplicates - duplicatesBefore;
+    this.returned = { clients, dropped: dropped(), duplicates, seconds: round(seconds, 3), heldSeconds };
   }
 
   /** Until no client is between two polls and the condition holds; given up when nothing has happened for a while. */

@@ -110,9 +110,12 @@ export function eventRows(result: ExperimentResult): string[][] {
     rows.push(['broadcast', `${messages(broadcast)}; first after ${firstMs} ms, last after ${lastMs} ms`]);
   }
   if (result.return !== null) {
-    const { clients, seconds, heldSeconds } = result.return;
+    const { clients, seconds, heldSeconds, duplicates: again } = result.return;
     const held = heldSeconds === null ? 'the server did not hold all of them again' : `all held after ${heldSeconds} s`;
-    rows.push(['return', `${group(clients)} clients of a killed worker: connected after ${seconds} s, ${held}`]);
+    rows.push([
+      'return',
+      `${group(clients)} clients of a killed worker: connected after ${seconds} s, ${held}${again > 0 ? `; ${group(again)} messages came again` : ''}`,
+    ]);
   }
   const { duplicates, misdelivered, strays } = result;
   if (duplicates + misdelivered + strays > 0) {

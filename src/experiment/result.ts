@@ -36,6 +36,7 @@ export interface Sample extends MemoryFigures {
   failed: number;
   dropped: number;
   received: number;
+  duplicates: number;
   /** TCP sockets in the server's namespace, as its kernel sees it. On loopback these are both ends. */
   sockets: number;
   orphans: number;
@@ -99,7 +100,10 @@ export interface ExperimentResult extends MemoryFigures {
   directed: DirectedResult | null;
   broadcast: BroadcastResult | null;
   return: ReturnResult | null;
-  /** Messages that came twice, to another client than theirs, or were none of this run's. */
+  /**
+   * Messages that came twice, to another client than theirs, or were none of this run's. What comes again because a worker
+   * was killed is no flaw (delivery is at least once) and counts in `return`.
+   */
   duplicates: number;
   misdelivered: number;
   strays: number;
@@ -144,6 +148,8 @@ export interface ReturnResult {
   /** Connections that the killed worker had. */
   clients: number;
   dropped: number;
+  /** Messages that came once more: the killed worker had not told yet that they had come. */
+  duplicates: number;
   /** From the kill until the last of them was connected again. */
   seconds: number;
   /** … and until the server said that it holds them all, which it knows once a second; null where it never did. */

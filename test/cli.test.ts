@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { binPath, runCommand, startServer, type TestServer, temporaryRunDirectory } from './helpers.js';
 
-const COMMANDS = ['serve', 'start', 'stop', 'status', 'publish', 'megatest', 'doctor'];
+const COMMANDS = ['serve', 'start', 'stop', 'status', 'publish', 'megatest', 'experiment', 'doctor'];
 
 /** Asserts that a command said one line on stderr, nothing on stdout, and ended with the exit code. */
 function assertOneLine(result: { exitCode: number | null; stdout: string; stderr: string }, exitCode: number): void {

@@ -1,7 +1,7 @@
 /** The tree of commands. Errors are thrown, not printed: main.ts turns each into one line and an exit code. */
 
-import { readFileSync } from 'node:fs';
 import { Command, type CommanderError } from 'commander';
+import { experimentCommand } from '../experiment/command.js';
 import { megatestCommand } from '../megatest/command.js';
 import { doctorCommand } from './doctor.js';
 import { publishCommand } from './publish.js';
@@ -9,6 +9,7 @@ import { serveCommand } from './serve.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { stopCommand } from './stop.js';
+import { packageVersion } from './version.js';
 
 const COMMANDS = [
   serveCommand,
@@ -17,14 +18,9 @@ const COMMANDS = [
   statusCommand,
   publishCommand,
   megatestCommand,
+  experimentCommand,
   doctorCommand,
 ];
-
-/** Version of the package, from package.json: three directories above the built file. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
 
 export function createProgram(): Command {
   const program = new Command('megacomet')

@@ -73,3 +73,6 @@ export const EPOLL_DATA_WORD = process.arch === 'x64' ? 1 : 2;
 export const RLIMIT_NOFILE = 7;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
+
+// <linux/sched.h>: kinds of namespaces, namespaces(7).
+export const CLONE_NEWNET = 0x40000000;

@@ -84,6 +84,9 @@ export const epollWait = bind<[epoll: number, events: number, eventsMax: number,
   'int epoll_wait(int, uint64_t, int, int)',
 );
 
+// Namespaces: setns(2).
+export const setns = bind<[fd: number, type: number]>('int setns(int, int)');
+
 // Sleep of less than a second: usleep(3).
 export const usleep = bind<[microseconds: number]>('int usleep(uint32_t)');
 

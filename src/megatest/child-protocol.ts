@@ -5,7 +5,8 @@
  *       ── ChildConfig ──────────▶         first message: prepare
  *       ◀─────────────── Ready ──
  *       ── 'go' ─────────────────▶         begin to connect
- *       ◀────────── ChildReport ──         four times a second while something changes
+ *       ◀────────── ChildReport ──         four times a second
+ *       ── 'reopen' ─────────────▶         from now on: connect again where a connection is lost, or do not
  *       ── 'stop' ───────────────▶         end all connections
  *       ◀────────── ChildReport ──         the last one; then the child exits
  *
@@ -13,6 +14,7 @@
  */
 
 import type { Endpoint } from './addresses.js';
+import type { Backend } from './backend.js';
 
 export interface ClientsConfig {
   targets: Endpoint[];
@@ -28,11 +30,16 @@ export interface ClientsConfig {
   connectingMax: number;
   timeoutMs: number;
   reopen: boolean;
+  reactor: Backend;
   run: string;
   messageBytes: number;
 }
 
-export type ParentMessage = { kind: 'prepare'; config: ClientsConfig } | { kind: 'go' } | { kind: 'stop' };
+export type ParentMessage =
+  | { kind: 'prepare'; config: ClientsConfig }
+  | { kind: 'go' }
+  | { kind: 'reopen'; reopen: boolean }
+  | { kind: 'stop' };
 
 export type ChildMessage = { kind: 'ready' } | { kind: 'report'; report: ChildReport };
 
@@ -46,12 +53,16 @@ export interface ChildReport {
   waiting: number;
   /** Re-polls that wait for their turn, or are being established, and answered ones that the server has not closed yet. */
   turning: number;
+  /** Processes that connect again where a connection is lost: 1 or 0. */
+  reopening: number;
   failed: Record<string, number>;
   dropped: Record<string, number>;
   misdelivered: number;
   strays: number;
   /** When the last first poll was established, in microseconds of CLOCK_MONOTONIC. */
   lastOpenedUs: number;
+  /** The same of the last poll of all, first or not. */
+  lastPolledUs: number;
   /** Messages that came to the right client: sequence and microseconds since they were sent, pairwise. */
   sequences: Uint32Array;
   latenciesUs: Uint32Array;

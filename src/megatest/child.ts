@@ -1,7 +1,7 @@
 /** Entry point of a client process: runs `Clients` as the parent says (child-protocol.ts), and ends with the parent. */
 
 import { raiseDescriptorLimit } from '../linux/sockets.js';
-import { openReactor } from './backend.js';
+import { reactorOpener } from './backend.js';
 import type { ChildMessage, ParentMessage } from './child-protocol.js';
 import { Clients } from './clients.js';
 
@@ -20,13 +20,16 @@ process.on('message', (message: ParentMessage) => {
   switch (message.kind) {
     case 'prepare':
       raiseDescriptorLimit();
-      clients = new Clients(message.config, openReactor);
+      clients = new Clients(message.config, reactorOpener(message.config.reactor));
       tell({ kind: 'ready' });
       break;
     case 'go':
       running = true;
       setImmediate(turn);
       setInterval(report, REPORT_INTERVAL_MS);
+      break;
+    case 'reopen':
+      clients?.setReopen(message.reopen);
       break;
     case 'stop':
       running = false;

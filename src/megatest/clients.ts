@@ -22,6 +22,7 @@ import { TimerWheel } from '../reactor/timer-wheel.js';
 import type { OpenReactor } from './backend.js';
 import type { ChildReport, ClientsConfig } from './child-protocol.js';
 import { decodeMarker, monotonicUs } from './marker.js';
+import { NumberList } from './number-list.js';
 import { RequestBuffers } from './request-buffers.js';
 import { parseResponse, RESPONSE_MALFORMED, RESPONSE_PARTIAL, type Response } from './response-parser.js';
 
@@ -43,6 +44,7 @@ interface Partial {
 
 export class Clients implements ReactorEvents {
   private readonly config: ClientsConfig;
+  private reopen: boolean;
   private readonly reactor: Reactor;
   private readonly requests: RequestBuffers;
   private readonly timeouts: TimerWheel;
@@ -73,15 +75,17 @@ export class Clients implements ReactorEvents {
   private decided = 0;
   private repolls = 0;
   private lastOpenedUs = 0;
+  private lastPolledUs = 0;
   private misdelivered = 0;
   private strays = 0;
   private readonly failed: Record<string, number> = {};
   private readonly dropped: Record<string, number> = {};
-  private sequences: number[] = [];
-  private latenciesUs: number[] = [];
+  private readonly sequences = new NumberList();
+  private readonly latenciesUs = new NumberList();
 
   constructor(config: ClientsConfig, openReactor: OpenReactor) {
     this.config = config;
+    this.reopen = config.reopen;
     const capacity = config.clientCount + SPARE_SLOTS;
     const buffers = new SendBuffers();
     this.reactor = openReactor(capacity, this, buffers);
@@ -106,24 +110,27 @@ export class Clients implements ReactorEvents {
 
   /** What happened so far; the receipts since the last report. */
   report(): ChildReport {
-    const sequences = Uint32Array.from(this.sequences);
-    const latenciesUs = Uint32Array.from(this.latenciesUs);
-    this.sequences = [];
-    this.latenciesUs = [];
     return {
       opened: this.opened,
       repolls: this.repolls,
       decided: this.decided,
       waiting: this.waiting,
       turning: this.repollCount + this.repolling + this.answered,
+      reopening: this.reopen ? 1 : 0,
       failed: this.failed,
       dropped: this.dropped,
       misdelivered: this.misdelivered,
       strays: this.strays,
       lastOpenedUs: this.lastOpenedUs,
-      sequences,
-      latenciesUs,
+      lastPolledUs: this.lastPolledUs,
+      sequences: this.sequences.take(),
+      latenciesUs: this.latenciesUs.take(),
     };
+  }
+
+  /** Whether clients whose connection is lost from now on connect again. */
+  setReopen(reopen: boolean): void {
+    this.reopen = reopen;
   }
 
   /** Ends every connection with a reset, which leaves no TIME_WAIT on either side. */
@@ -174,12 +181,13 @@ export class Clients implements ReactorEvents {
     }
     this.stateOf[connection] = WAITING;
     this.waiting++;
+    this.lastPolledUs = monotonicUs();
     if (this.hasPolled(client)) {
       this.repolls++;
     } else {
       this.decide(client);
       this.opened++;
-      this.lastOpenedUs = monotonicUs();
+      this.lastOpenedUs = this.lastPolledUs;
     }
   }
 
@@ -251,7 +259,7 @@ export class Clients implements ReactorEvents {
         this.waiting--;
         this.partials.delete(connection);
         count(this.dropped, reason);
-        if (this.config.reopen) this.queueRepoll(client);
+        if (this.reopen) this.queueRepoll(client);
         break;
       case ANSWERED:
         this.answered--;

@@ -8,10 +8,11 @@ import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../cli/errors.js';
-import { flag } from '../cli/flags.js';
+import { flag, reactorFlag } from '../cli/flags.js';
 import { integer, parseApiUrl, size } from '../cli/options.js';
 import { MESSAGE_BYTES_MAX } from '../limits.js';
 import { raiseDescriptorLimit } from '../linux/sockets.js';
+import { decideReactor } from '../reactor/choose.js';
 import { type Endpoint, parseEndpoint, parseSources, parseTargets } from './addresses.js';
 import { runMegatest } from './megatest.js';
 import {
@@ -117,13 +118,7 @@ export function megatestCommand(): Command {
       flag('--source <ips>', 'source addresses: 10.0.0.5, 10.0.0.5-20 or a list', parseSources, undefined, 'see below'),
     )
     .addOption(
-      flag(
-        '--processes <count>',
-        'client processes',
-        integer(1, PROCESSES_MAX),
-        undefined,
-        'as few as RLIMIT_NOFILE allows',
-      ),
+      flag('--processes <count>', 'client processes', integer(1, PROCESSES_MAX), undefined, 'as few as possible'),
     )
     .addOption(
       flag('--timeout <s>', 'for a connection to be established', integer(1, TIMEOUT_SECONDS_MAX, 'seconds'), 30),
@@ -132,10 +127,12 @@ export function megatestCommand(): Command {
     .addOption(
       flag('--server-pids <pids>', 'processes to measure', parsePids, undefined, 'what the API names, if it is local'),
     )
+    .addOption(reactorFlag())
     .addOption(new Option('--json [file]', 'print the result as JSON, or write it to a file'))
     .addHelpText('after', HELP)
     .action(async (flags: MegatestFlags & OutputFlags) => {
-      const machine = { descriptorLimit: raiseDescriptorLimit(), portsEach: localPorts() };
+      const reactor = decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`));
+      const machine = { reactor, descriptorLimit: raiseDescriptorLimit(), portsEach: localPorts() };
       const options = completeMegatestOptions(flags, machine);
       const interrupted = new AbortController();
       const interrupt = () => interrupted.abort();

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
+import { execPath as node } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { OperatorError } from '../cli/errors.js';
 import type { ChildMessage, ChildReport, ClientsConfig, ParentMessage } from './child-protocol.js';
@@ -15,6 +16,25 @@ const HURRIED_STOP_TIMEOUT_MS = 1200;
 /** Connections being established by all processes: fewer than a server's accept queue holds (net.core.somaxconn 4096). */
 const CONNECTING_MAX = 2000;
 const CONNECTING_PER_PROCESS_MAX = 200;
+
+/** What some of the processes do together: they share a prefix and the place where they run. */
+export interface Load
+  extends Pick<
+    MegatestOptions,
+    | 'targets'
+    | 'connections'
+    | 'prefix'
+    | 'rate'
+    | 'sources'
+    | 'processes'
+    | 'timeoutMs'
+    | 'reopen'
+    | 'reactor'
+    | 'messageBytes'
+  > {
+  /** What runs a program in that place, such as `ip netns exec NAME`; empty: here. */
+  within: string[];
+}
 
 /** The numbers of all reports together. */
 export type Totals = Omit<ChildReport, 'sequences' | 'latenciesUs'>;
@@ -45,11 +65,15 @@ export class Crew extends EventEmitter {
    * @param receipts is told of every message that came to its client
    * @throws OperatorError where a process ends instead
    */
-  static async muster(options: MegatestOptions, run: string, receipts: Receipts, signal: AbortSignal): Promise<Crew> {
+  static async muster(loads: Load[], run: string, receipts: Receipts, signal: AbortSignal): Promise<Crew> {
     const crew = new Crew(receipts);
     let ready = 0;
     crew.on('ready', () => ready++);
-    for (const config of divide(options, run)) crew.start(config);
+    const processes = loads.reduce((sum, load) => sum + load.processes, 0);
+    const connectingMax = Math.min(CONNECTING_PER_PROCESS_MAX, Math.max(1, Math.floor(CONNECTING_MAX / processes)));
+    for (const load of loads) {
+      for (const config of divide(load, run, connectingMax)) crew.start(config, load.within);
+    }
     try {
       await crew.until(() => ready === crew.children.length, Number.POSITIVE_INFINITY, signal);
     } catch (error) {
@@ -64,6 +88,16 @@ export class Crew extends EventEmitter {
     for (const { process } of this.children) post(process, { kind: 'go' });
   }
 
+  /** Whether clients that lose their connection connect again from now on. */
+  reopen(reopen: boolean): void {
+    for (const { process } of this.children) post(process, { kind: 'reopen', reopen });
+  }
+
+  /** The ids of the processes, in the order of their loads. */
+  get pids(): number[] {
+    return this.children.map(({ process }) => process.pid!);
+  }
+
   totals(): Totals {
     const totals: Totals = {
       opened: 0,
@@ -71,11 +105,13 @@ export class Crew extends EventEmitter {
       decided: 0,
       waiting: 0,
       turning: 0,
+      reopening: 0,
       failed: {},
       dropped: {},
       misdelivered: 0,
       strays: 0,
       lastOpenedUs: 0,
+      lastPolledUs: 0,
     };
     for (const { report } of this.children) {
       if (report === null) continue;
@@ -84,9 +120,11 @@ export class Crew extends EventEmitter {
       totals.decided += report.decided;
       totals.waiting += report.waiting;
       totals.turning += report.turning;
+      totals.reopening += report.reopening;
       totals.misdelivered += report.misdelivered;
       totals.strays += report.strays;
       totals.lastOpenedUs = Math.max(totals.lastOpenedUs, report.lastOpenedUs);
+      totals.lastPolledUs = Math.max(totals.lastPolledUs, report.lastPolledUs);
       addCounts(totals.failed, report.failed);
       addCounts(totals.dropped, report.dropped);
     }
@@ -145,11 +183,13 @@ export class Crew extends EventEmitter {
     timers.forEach(clearTimeout);
   }
 
-  private start(config: ClientsConfig): void {
+  private start(config: ClientsConfig, within: string[]): void {
+    const [execPath, ...execArgv] = [...within, node];
     // Detached: Ctrl-C goes to the parent alone, who asks for the last reports.
     const process = fork(CHILD_FILE, [], {
       serialization: 'advanced',
-      execArgv: [],
+      execPath,
+      execArgv,
       stdio: ['ignore', 2, 2, 'ipc'],
       detached: true,
     });
@@ -178,24 +218,25 @@ export class Crew extends EventEmitter {
   }
 }
 
-/** The shares of the processes, which differ by at most one client. */
-export function divide(options: MegatestOptions, run: string): ClientsConfig[] {
-  const { connections, processes } = options;
+/** The shares of a load's processes, which differ by at most one client. */
+function divide(load: Load, run: string, connectingMax: number): ClientsConfig[] {
+  const { connections, processes } = load;
   return Array.from({ length: processes }, (_, index) => {
     const firstClient = Math.floor((index * connections) / processes);
     const clientCount = Math.floor(((index + 1) * connections) / processes) - firstClient;
     return {
-      targets: options.targets,
-      sources: options.sources,
-      prefix: options.prefix,
+      targets: load.targets,
+      sources: load.sources,
+      prefix: load.prefix,
       firstClient,
       clientCount,
-      rate: (options.rate * clientCount) / connections,
-      connectingMax: Math.max(1, Math.min(CONNECTING_PER_PROCESS_MAX, Math.floor(CONNECTING_MAX / processes))),
-      timeoutMs: options.timeoutMs,
-      reopen: options.reopen,
+      rate: (load.rate * clientCount) / connections,
+      connectingMax,
+      timeoutMs: load.timeoutMs,
+      reopen: load.reopen,
+      reactor: load.reactor,
       run,
-      messageBytes: options.messageBytes,
+      messageBytes: load.messageBytes,
     };
   });
 }

@@ -35,3 +35,12 @@ test('a number outside the run is not received, and sending one twice is a bug',
   ledger.markSent(0);
   assert.throws(() => ledger.markSent(0), /message 0 was sent twice/);
 });
+
+test('a ledger of a part of the run knows only its own numbers', () => {
+  const ledger = new Ledger(10, 100);
+  ledger.markSent(100);
+  assert.equal(ledger.markReceived(99), false);
+  assert.equal(ledger.markReceived(110), false);
+  assert.equal(ledger.markReceived(100), true);
+  assert.deepEqual([ledger.received, ledger.missing], [1, 0]);
+});

@@ -25,6 +25,7 @@ function optionsFor(server: FakeServer, options: Partial<MegatestOptions>): Mega
     timeoutMs: 10_000,
     graceMs: 1000,
     reopen: false,
+    reactor: 'epoll',
     serverPids: [],
     ...options,
   };

@@ -51,15 +51,14 @@ export async function runMegatest(
       rate: options.messagesPerSecond,
       count: options.messageCount,
       messageBytes: options.messageBytes,
-      prefix: options.prefix,
-      clients: options.connections,
-      random: Math.random,
+      firstSequence: 0,
+      recipient: () => options.prefix + Math.floor(Math.random() * options.connections),
     },
     ledger,
   );
 
   const before = await measureServer(options, signal);
-  const crew = await Crew.muster(options, run, receive, signal);
+  const crew = await Crew.muster([{ ...options, within: [] }], run, receive, signal);
   let phase = 'opening';
   const progress = new Progress(output, () => {
     const { opened, failed, dropped } = crew.totals();

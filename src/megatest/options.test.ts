@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { UsageError } from '../cli/errors.js';
-import { completeMegatestOptions, localPorts, type MegatestFlags } from './options.js';
+import { completeMegatestOptions, type LoadMachine, localPorts, type MegatestFlags } from './options.js';
 
-const MACHINE = { descriptorLimit: 20_000, portsEach: 28_232 };
+const MACHINE: LoadMachine = { reactor: 'epoll', descriptorLimit: 20_000, portsEach: 28_232 };
 
 function flags(changes: Partial<MegatestFlags> = {}): MegatestFlags {
   return {
@@ -13,6 +13,7 @@ function flags(changes: Partial<MegatestFlags> = {}): MegatestFlags {
     hold: 10,
     messageBytes: 100,
     timeout: 30,
+    reactor: 'epoll',
     ...changes,
   };
 }
@@ -75,4 +76,11 @@ test('contradictions and what the machine cannot do are refused in one line with
 test('the kernel says how many ports an address has', () => {
   const ports = localPorts();
   assert.ok(Number.isInteger(ports) && ports > 0 && ports < 65536);
+});
+
+test('with io_uring, which takes no descriptors, two processes open a million connections', () => {
+  const processes = (connections: number) =>
+    completeMegatestOptions(flags({ connections }), { ...MACHINE, reactor: 'io-uring', descriptorLimit: 400 })
+      .processes;
+  assert.deepEqual([processes(1000), processes(100_000), processes(1_048_576)], [1, 2, 2]);
 });

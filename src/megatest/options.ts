@@ -3,7 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { UsageError } from '../cli/errors.js';
+import type { ReactorChoice } from '../reactor/choose.js';
 import { connectionsPossible, type Endpoint, planSources } from './addresses.js';
+import type { Backend } from './backend.js';
 import { markerBytesMax } from './marker.js';
 
 /** Clients are numbered with at most 8 digits, and so are messages. */
@@ -15,6 +17,10 @@ export const PROCESSES_MAX = 1000;
 export const TIMEOUT_SECONDS_MAX = 120;
 /** Where descriptors do not force more processes, this many connections each keep several cores busy. */
 export const CONNECTIONS_PER_PROCESS = 50_000;
+/** With io_uring, whose connections take no descriptors: two processes hold a million. */
+const IO_URING_CONNECTIONS_PER_PROCESS = 1 << 19;
+/** More of them would only take memory. */
+const IO_URING_PROCESSES = 2;
 /** Descriptors of a child process that are not clients: Node's own, and room for re-polls that overlap. */
 export const CHILD_RESERVED_DESCRIPTORS = 500;
 
@@ -46,6 +52,7 @@ export interface MegatestOptions {
   graceMs: number;
   /** Connects again where a connection was lost. */
   reopen: boolean;
+  reactor: Backend;
   /** Processes to measure; empty asks the API where it is on this machine. */
   serverPids: number[];
 }
@@ -66,11 +73,14 @@ export interface MegatestFlags {
   processes?: number;
   timeout: number;
   reopen?: boolean;
+  reactor: ReactorChoice;
   serverPids?: number[];
 }
 
 /** What the computed defaults depend on. */
 export interface LoadMachine {
+  /** What `--reactor` comes down to. */
+  reactor: Backend;
   /** Descriptors that one process may hold. */
   descriptorLimit: number;
   /** Ports of one address that the kernel gives out. */
@@ -119,32 +129,47 @@ export function completeMegatestOptions(flags: MegatestFlags, machine: LoadMachi
     api,
     classic,
     sources,
-    processes: planProcesses(connections, flags.processes, machine.descriptorLimit),
+    processes: planProcesses(connections, flags.processes, machine),
     timeoutMs: flags.timeout * 1000,
     graceMs: GRACE_MS,
     reopen: flags.reopen ?? false,
+    reactor: machine.reactor,
     serverPids: flags.serverPids ?? [],
   };
 }
 
-/** As few processes as the descriptor limit allows (each costs about 10 MB), but more than one for large tests. */
-function planProcesses(connections: number, wanted: number | undefined, descriptorLimit: number): number {
-  const each = descriptorLimit - CHILD_RESERVED_DESCRIPTORS;
-  if (each < 1) {
-    throw new UsageError(
-      `RLIMIT_NOFILE is ${descriptorLimit}: raise it above ${CHILD_RESERVED_DESCRIPTORS} (ulimit -Hn)`,
-    );
-  }
-  const needed = Math.ceil(connections / each);
-  const sensible = Math.ceil(connections / CONNECTIONS_PER_PROCESS);
+/** As few processes as possible (each costs about 10 MB), but more than one for large tests. */
+function planProcesses(connections: number, wanted: number | undefined, machine: LoadMachine): number {
+  const needed = processesNeeded(connections, machine);
+  const large = Math.ceil(connections / CONNECTIONS_PER_PROCESS);
+  const sensible = machine.reactor === 'io-uring' ? Math.min(large, IO_URING_PROCESSES) : large;
   const processes = Math.min(wanted ?? Math.max(needed, sensible), connections);
   if (processes < needed || processes > PROCESSES_MAX) {
     throw new UsageError(
-      `--connections ${connections} needs ${needed} processes, as RLIMIT_NOFILE is ${descriptorLimit}: ` +
+      `--connections ${connections} needs ${needed} processes, as RLIMIT_NOFILE is ${machine.descriptorLimit}: ` +
         `--processes may be ${needed} to ${PROCESSES_MAX}`,
     );
   }
   return processes;
+}
+
+/**
+ * How many processes it takes to hold so many connections.
+ *
+ * @throws UsageError where the descriptors do not suffice for any
+ */
+export function processesNeeded(
+  connections: number,
+  machine: Pick<LoadMachine, 'reactor' | 'descriptorLimit'>,
+): number {
+  if (machine.reactor === 'io-uring') return Math.ceil(connections / IO_URING_CONNECTIONS_PER_PROCESS);
+  const each = machine.descriptorLimit - CHILD_RESERVED_DESCRIPTORS;
+  if (each < 1) {
+    throw new UsageError(
+      `RLIMIT_NOFILE is ${machine.descriptorLimit}: raise it above ${CHILD_RESERVED_DESCRIPTORS} (ulimit -Hn)`,
+    );
+  }
+  return Math.ceil(connections / each);
 }
 
 /** The size of ip_local_port_range (ip(7), also for IPv6). */

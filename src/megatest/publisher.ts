@@ -1,5 +1,5 @@
 /**
- * Sends messages to random clients at a steady rate, through one route or through two in turns.
+ * Sends messages at a steady rate, or as fast as the server takes them, through one route or through two in turns.
  *
  * The schedule is fixed: message n is due n / rate seconds after the start. Messages that are due together go as one
  * batch. Where the server does not keep up, `PENDING_MAX` calls wait for it and the schedule slips.
@@ -19,15 +19,16 @@ export interface PublisherOptions {
   run: string;
   /** At least one. */
   routes: Route[];
-  /** Messages a second, in all. */
+  /** Messages a second, in all; Infinity: as fast as they are taken. */
   rate: number;
   count: number;
   messageBytes: number;
-  /** Ids are this and a number below `clients`. */
-  prefix: string;
-  clients: number;
-  /** 0 <= random() < 1. */
-  random: () => number;
+  /** Messages are numbered from here. */
+  firstSequence: number;
+  /** The client id that a message goes to. */
+  recipient: (sequence: number) => string;
+  /** When they count as sent, in microseconds of CLOCK_MONOTONIC, if not each at its own time. */
+  sentUs?: number;
 }
 
 export class Publisher {
@@ -36,6 +37,7 @@ export class Publisher {
   private readonly options: PublisherOptions;
   private readonly ledger: Ledger;
   private readonly pending = new Set<Promise<void>>();
+  /** How many messages have been handed to the routes. */
   private next = 0;
 
   constructor(options: PublisherOptions, ledger: Ledger) {
@@ -52,7 +54,9 @@ export class Publisher {
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
     while (this.next < count && !signal.aborted) {
-      const due = Math.min(count, 1 + Math.floor(((performance.now() - startMs) * rate) / 1000));
+      const elapsedMs = performance.now() - startMs;
+      const due =
+        rate === Number.POSITIVE_INFINITY ? count : Math.min(count, 1 + Math.floor((elapsedMs * rate) / 1000));
       while (this.next < due && this.pending.size < PENDING_MAX) this.publishDue(due);
       if (this.pending.size >= PENDING_MAX) {
         await Promise.race([...this.pending, interrupted]);
@@ -68,20 +72,21 @@ export class Publisher {
 
   /** One batch for each route, of what is due. */
   private publishDue(due: number): void {
-    const { routes } = this.options;
+    const { routes, firstSequence } = this.options;
     const limit = Math.min(...routes.map((route) => route.batchMax)) * routes.length;
     const end = Math.min(due, this.next + limit);
     const batches: Message[][] = routes.map(() => []);
-    for (; this.next < end; this.next++) batches[this.next % routes.length].push(this.compose(this.next));
+    for (; this.next < end; this.next++)
+      batches[this.next % routes.length].push(this.compose(firstSequence + this.next));
     batches.forEach((batch, index) => {
       if (batch.length > 0) this.send(routes[index], batch);
     });
   }
 
   private compose(sequence: number): Message {
-    const { run, prefix, clients, messageBytes, random } = this.options;
-    const id = prefix + Math.floor(random() * clients);
-    return { sequence, id, text: encodeMarker({ run, sequence, id, sentUs: monotonicUs() }, messageBytes) };
+    const { run, recipient, messageBytes, sentUs = monotonicUs() } = this.options;
+    const id = recipient(sequence);
+    return { sequence, id, text: encodeMarker({ run, sequence, id, sentUs }, messageBytes) };
   }
 
   private send(route: Route, batch: Message[]): void {

@@ -10,6 +10,8 @@ import type { BroadcastResult, DirectedResult, MessagesResult } from './result.j
 import type { Server } from './server.js';
 
 export const MESSAGE_BYTES = 100;
+/** Messages of a broadcast under way: what a server delivers in a second or two. */
+const BROADCAST_MISSING_MAX = 20_000;
 
 /** Directed messages are numbered from 0, those of the broadcast from there on. */
 export class Books {
@@ -85,7 +87,10 @@ export class Books {
     const recipient = (sequence: number) => clientId(boxes, sequence - firstSequence);
     const rate = Number.POSITIVE_INFINITY;
     const sentUs = monotonicUs();
-    const publisher = this.publisher(this.broadcast, { rate, count, firstSequence, recipient, sentUs });
+    const publisher = this.publisher(this.broadcast, {
+      ...{ rate, count, firstSequence, recipient, sentUs },
+      missingMax: BROADCAST_MISSING_MAX,
+    });
     const publishSeconds = await publisher.run(signal);
     return () => ({
       ...messagesResult(this.broadcast, publisher),

@@ -12,6 +12,8 @@ import type { Message, Route } from './routes.js';
 
 /** Calls that wait for the server. */
 const PENDING_MAX = 256;
+/** Messages that are missing for so long no longer hold up others. */
+const MISSING_MS = 5000;
 /** Messages are sent as often; at lower rates one by one. */
 const TICK_MS = 5;
 
@@ -27,6 +29,11 @@ export interface PublisherOptions {
   firstSequence: number;
   /** The client id that a message goes to. */
   recipient: (sequence: number) => string;
+  /**
+   * So many sent messages at most may not have come yet; left out: any number. Who publishes faster than the server delivers
+   * fills its queue, and what waits there for too long is lost.
+   */
+  missingMax?: number;
   /** When they count as sent, in microseconds of CLOCK_MONOTONIC, if not each at its own time. */
   sentUs?: number;
 }
@@ -39,6 +46,9 @@ export class Publisher {
   private readonly pending = new Set<Promise<void>>();
   /** How many messages have been handed to the routes. */
   private next = 0;
+  /** How many had come when more had come than before, and when that was. */
+  private lastReceived = 0;
+  private lastReceivedMs = performance.now();
 
   constructor(options: PublisherOptions, ledger: Ledger) {
     this.options = options;
@@ -57,9 +67,11 @@ export class Publisher {
       const elapsedMs = performance.now() - startMs;
       const due =
         rate === Number.POSITIVE_INFINITY ? count : Math.min(count, 1 + Math.floor((elapsedMs * rate) / 1000));
-      while (this.next < due && this.pending.size < PENDING_MAX) this.publishDue(due);
+      while (this.next < due && this.mayPublish()) this.publishDue(due);
       if (this.pending.size >= PENDING_MAX) {
         await Promise.race([...this.pending, interrupted]);
+      } else if (this.next < due) {
+        await delay(TICK_MS, undefined, { signal }).catch(ignoreAbort);
       } else if (this.next < count) {
         const nextDueMs = startMs + (this.next * 1000) / rate;
         await delay(Math.max(TICK_MS, nextDueMs - performance.now()), undefined, { signal }).catch(ignoreAbort);
@@ -68,6 +80,19 @@ export class Publisher {
     await Promise.race([Promise.all(this.pending), interrupted]);
     for (const route of routes) route.close();
     return (performance.now() - startMs) / 1000;
+  }
+
+  /** False while as many calls or messages are under way as may be. */
+  private mayPublish(): boolean {
+    if (this.pending.size >= PENDING_MAX) return false;
+    const { missingMax = Number.POSITIVE_INFINITY } = this.options;
+    const { received } = this.ledger;
+    const nowMs = performance.now();
+    if (received > this.lastReceived) {
+      this.lastReceived = received;
+      this.lastReceivedMs = nowMs;
+    }
+    return this.next - received < missingMax || nowMs - this.lastReceivedMs > MISSING_MS;
   }
 
   /** One batch for each route, of what is due. */

@@ -50,7 +50,7 @@ test('any sequence of operations leaves what a multiset would hold', () => {
   );
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 20 }), (operations) => {
-      const index = new ChannelIndex(Buffer.from('a secret'));
+      const index = new ChannelIndex(Buffer.from('sixteen secrets!'));
       const model = new Map<string, number>();
       for (const step of operations) {
         if ('add' in step) {
@@ -85,7 +85,7 @@ test('any sequence of operations leaves what a multiset would hold', () => {
   );
 });
 
-test('an entry costs at most 13 bytes, and the memory comes back when they leave', () => {
+test('an entry costs at most 15 bytes, and the memory comes back when they leave', () => {
   const index = new ChannelIndex();
   const name = Buffer.alloc(4);
   for (let i = 0; i < 300_000; i++) {
@@ -93,12 +93,12 @@ test('an entry costs at most 13 bytes, and the memory comes back when they leave
     index.add(name, 0, 4, i % 4);
   }
   assert.equal(index.size, 300_000);
-  assert.ok(index.bytes / index.size <= 13, `${index.bytes / index.size} bytes for each entry`);
+  assert.ok(index.bytes / index.size <= 15, `${index.bytes / index.size} bytes for each entry`);
   for (let i = 0; i < 300_000; i += 4) {
     name.writeUInt32LE(i);
     assert.equal(index.remove(name, 0, 4, 0), true);
   }
   for (const worker of [1, 2, 3]) index.removeWorker(worker);
   assert.equal(index.size, 0);
-  assert.ok(index.bytes <= 5 * 1024);
+  assert.ok(index.bytes <= 6 * 1024);
 });

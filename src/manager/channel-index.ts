@@ -2,15 +2,16 @@
  * Which workers have a channel waiting: a multiset of (channel, worker) in two typed arrays.
  *
  *     fingerprints   u32   HalfSipHash of the channel's name under a random key
- *     holders        u8    worker + 1; 0 is an empty place
+ *     holders        u16   worker + 1 in the low byte; above it 8 bits of the name's hash under another key. 0 is empty
  *
- * Five bytes a place, no name and no object: 6 to 13 bytes for each entry, as the table doubles at a load of 0.8.
+ * Six bytes a place, no name and no object: 7 to 15 bytes for each entry, as the table doubles at a load of 0.8.
  * Open addressing with linear probing; an entry's home is the low bits of its fingerprint, so the table can grow
  * without knowing names. Deletion shifts the rest of the run back, so there are no tombstones and no decay.
  *
- * Two names may share a fingerprint (one lookup in 4,000 meets such a stranger when a million channels wait). That is
+ * Two names may share all 40 bits (one lookup in a million meets such a stranger when a million channels wait). That is
  * why this is a multiset: each name has an entry of its own, so one that leaves cannot take the other's with it. A
- * stranger costs a needless DELIVER, which its worker answers with 0 receivers; a waiting channel is never missed.
+ * stranger costs a needless DELIVER, which its worker answers with 0 receivers, unless the client comes to that very
+ * worker meanwhile and gets the message twice; a waiting channel is never missed.
  *
  * Names are chosen by strangers; the key keeps them from choosing where their entries lie.
  */
@@ -19,20 +20,26 @@ import { randomBytes } from 'node:crypto';
 import { halfSipHash } from '../link/half-sip-hash.js';
 
 const CAPACITY_MIN = 1024;
+const WORKER_BITS = 8;
+const WORKER_MASK = (1 << WORKER_BITS) - 1;
 
 export class ChannelIndex {
   readonly #k0: number;
   readonly #k1: number;
+  readonly #k2: number;
+  readonly #k3: number;
   #fingerprints = new Uint32Array(CAPACITY_MIN);
-  #holders = new Uint8Array(CAPACITY_MIN);
+  #holders = new Uint16Array(CAPACITY_MIN);
   #size = 0;
   /** Marks workers already found, between the first and last line of `workersOf` only. */
   readonly #found = new Uint8Array(256);
 
-  /** @param key 8 secret bytes; random unless a test needs to repeat itself */
-  constructor(key: Buffer = randomBytes(8)) {
+  /** @param key 16 secret bytes; random unless a test needs to repeat itself */
+  constructor(key: Buffer = randomBytes(16)) {
     this.#k0 = key.readInt32LE(0);
     this.#k1 = key.readInt32LE(4);
+    this.#k2 = key.readInt32LE(8);
+    this.#k3 = key.readInt32LE(12);
   }
 
   /** Entries: each channel counts once for each worker that has it waiting. */
@@ -48,18 +55,20 @@ export class ChannelIndex {
   /** The worker has a first connection waiting on the channel bytes[start..end). */
   add(bytes: Uint8Array, start: number, end: number, worker: number): void {
     if ((this.#size + 1) * 5 > this.#holders.length * 4) this.#rebuild(this.#holders.length * 2, -1);
-    this.#insert(halfSipHash(bytes, start, end, this.#k0, this.#k1), worker + 1);
+    const fingerprint = halfSipHash(bytes, start, end, this.#k0, this.#k1);
+    this.#insert(fingerprint, this.#upperBits(bytes, start, end) | (worker + 1));
     this.#size++;
   }
 
   /** The worker has nobody left on the channel. False where it had none. */
   remove(bytes: Uint8Array, start: number, end: number, worker: number): boolean {
     const fingerprint = halfSipHash(bytes, start, end, this.#k0, this.#k1);
+    const holder = this.#upperBits(bytes, start, end) | (worker + 1);
     const fingerprints = this.#fingerprints;
     const holders = this.#holders;
     const mask = holders.length - 1;
     for (let at = fingerprint & mask; holders[at] !== 0; at = (at + 1) & mask) {
-      if (holders[at] !== worker + 1 || fingerprints[at] !== fingerprint) continue;
+      if (holders[at] !== holder || fingerprints[at] !== fingerprint) continue;
       this.#vacate(at);
       this.#size--;
       // A tenth of the load at which it grows: shrinking and growing cannot alternate.
@@ -76,14 +85,15 @@ export class ChannelIndex {
    */
   workersOf(bytes: Uint8Array, start: number, end: number, workers: Uint8Array): number {
     const fingerprint = halfSipHash(bytes, start, end, this.#k0, this.#k1);
+    const upperBits = this.#upperBits(bytes, start, end);
     const fingerprints = this.#fingerprints;
     const holders = this.#holders;
     const found = this.#found;
     const mask = holders.length - 1;
     let count = 0;
     for (let at = fingerprint & mask; holders[at] !== 0; at = (at + 1) & mask) {
-      const holder = holders[at]!;
-      if (fingerprints[at] !== fingerprint || found[holder] === 1) continue;
+      const holder = holders[at]! ^ upperBits;
+      if (fingerprints[at] !== fingerprint || holder > WORKER_MASK || found[holder] === 1) continue;
       found[holder] = 1;
       workers[count++] = holder - 1;
     }
@@ -95,11 +105,15 @@ export class ChannelIndex {
   removeWorker(worker: number): void {
     let capacity = this.#holders.length;
     let left = 0;
-    for (const holder of this.#holders) if (holder !== 0 && holder !== worker + 1) left++;
+    for (const holder of this.#holders) if (holder !== 0 && (holder & WORKER_MASK) !== worker + 1) left++;
     if (left === this.#size) return;
     while (left * 12 < capacity && capacity > CAPACITY_MIN) capacity /= 2;
     this.#size = left;
     this.#rebuild(capacity, worker + 1);
+  }
+
+  #upperBits(bytes: Uint8Array, start: number, end: number): number {
+    return (halfSipHash(bytes, start, end, this.#k2, this.#k3) & 0xff) << WORKER_BITS;
   }
 
   #insert(fingerprint: number, holder: number): void {
@@ -127,15 +141,15 @@ export class ChannelIndex {
     holders[hole] = 0;
   }
 
-  /** Moves all entries but those of `without` to new arrays. */
+  /** Moves all entries but those of the worker `without` - 1 to new arrays. */
   #rebuild(capacity: number, without: number): void {
     const fingerprints = this.#fingerprints;
     const holders = this.#holders;
     this.#fingerprints = new Uint32Array(capacity);
-    this.#holders = new Uint8Array(capacity);
+    this.#holders = new Uint16Array(capacity);
     for (let at = 0; at < holders.length; at++) {
       const holder = holders[at]!;
-      if (holder !== 0 && holder !== without) this.#insert(fingerprints[at]!, holder);
+      if (holder !== 0 && (holder & WORKER_MASK) !== without) this.#insert(fingerprints[at]!, holder);
     }
   }
 }

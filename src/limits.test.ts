@@ -4,7 +4,6 @@ import { CONNECTION_BYTES, CONNECTION_BYTES_MAX } from './limits.js';
 import { EpollReactor } from './reactor/epoll.js';
 import type { ReactorEvents } from './reactor/reactor.js';
 import { SendBuffers } from './reactor/send-buffers.js';
-import { TimerWheel } from './reactor/timer-wheel.js';
 import { Connections } from './worker/connections.js';
 import { Subscriptions } from './worker/subscriptions.js';
 
@@ -25,15 +24,10 @@ test('the columns of an idle connection are what limits.ts says, and together wi
   const reactor = arrayBytes(
     () => new EpollReactor({ capacity: CONNECTIONS, events: noEvents, buffers: new SendBuffers() }),
   );
-  // Besides the columns there are the wheel's buckets and some tables of fixed size: less than one byte for each.
+  // Besides the columns there are some tables of fixed size: less than one byte for each.
   const about = (bytes: number, planned: number, what: string) =>
     assert(bytes >= planned && bytes < planned + 1, `${what}: ${bytes} bytes, planned ${planned}`);
   about(reactor, CONNECTION_BYTES.reactor, 'reactor');
-  about(
-    arrayBytes(() => new TimerWheel(CONNECTIONS)),
-    CONNECTION_BYTES.timer,
-    'timer',
-  );
   about(new Connections(CONNECTIONS).columnBytes / CONNECTIONS, CONNECTION_BYTES.row, 'row');
 
   const subscriptions = new Subscriptions(CONNECTIONS, [1, 2]);

@@ -83,8 +83,8 @@ export const QUEUE_TOTAL_BYTES = 256 << 20;
 export const CONNECTION_BYTES = {
   /** src/reactor/epoll.ts: state u8, generation u16. */
   reactor: 3,
-  /** src/reactor/timer-wheel.ts: next, previous i32, deadline u16. */
-  timer: 10,
+  /** src/reactor/timer-wheel.ts: who waits for a message has no timer. */
+  timer: 0,
   /** src/worker/connections.ts: phase, flags, excess u8; attempt, callback i32. */
   row: 11,
   /** src/worker/subscriptions.ts: six columns of i32. */
@@ -96,4 +96,4 @@ export const CONNECTION_BYTES = {
 };
 
 /** What an idle client may cost in user space. The C original took 272 bytes, uWebSockets takes 377. */
-export const CONNECTION_BYTES_MAX = 72;
+export const CONNECTION_BYTES_MAX = 64;

@@ -62,8 +62,8 @@ export function renderChart(chart: Chart): string {
   // What lies on top is drawn first, so that the edge of what is below stays visible.
   if (chart.kind === 'stacked') shapes.reverse();
   return [
-    `<figure><figcaption><h3>${escape(chart.title)}</h3><p>${escape(chart.subtitle)}</p>${legend(chart)}</figcaption>`,
-    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(chart.title)}">`,
+    `<figure><figcaption><h3>${escapeHtml(chart.title)}</h3><p>${escapeHtml(chart.subtitle)}</p>${legend(chart)}</figcaption>`,
+    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(chart.title)}">`,
     ...chart.bands.map((band, index) => renderBand(band, index, x)),
     ...ticks.map((tick) => renderTick(tick, y(tick), chart.format)),
     ...niceTicks(0, endSeconds).map((tick) => text(x(tick), HEIGHT - BOTTOM + 18, 'middle', `${tick} s`)),
@@ -75,7 +75,7 @@ export function renderChart(chart: Chart): string {
 
 function legend({ series, kind }: Chart): string {
   if (series.length === 1) return '';
-  const entries = series.map(({ name }, index) => `<li><i class="series-${index}"></i>${escape(name)}</li>`);
+  const entries = series.map(({ name }, index) => `<li><i class="series-${index}"></i>${escapeHtml(name)}</li>`);
   return `<ul class="legend">${(kind === 'stacked' ? entries.reverse() : entries).join('')}</ul>`;
 }
 
@@ -132,7 +132,7 @@ function tooltip(chart: Chart, index: number, x: Scale): string {
     const value = values[index];
     return `${name}: ${value === null ? 'none' : chart.format(value)}`;
   });
-  const title = escape([`${at.toFixed(0)} s`, ...lines].join('\n'));
+  const title = escapeHtml([`${at.toFixed(0)} s`, ...lines].join('\n'));
   const width = fixed(Math.max(1, right - left));
   return `<rect class="hover" x="${fixed(left)}" y="${TOP}" width="${width}" height="${PLOT_HEIGHT}"><title>${title}</title></rect>`;
 }
@@ -171,7 +171,7 @@ export function niceTicks(start: number, end: number): number[] {
 }
 
 function text(x: number, y: number, anchor: string, content: string): string {
-  return `<text x="${fixed(x)}" y="${fixed(y)}" text-anchor="${anchor}">${escape(content)}</text>`;
+  return `<text x="${fixed(x)}" y="${fixed(y)}" text-anchor="${anchor}">${escapeHtml(content)}</text>`;
 }
 
 function fixed(number: number): string {
@@ -179,7 +179,7 @@ function fixed(number: number): string {
 }
 
 /** Text inside HTML elements and attributes. */
-export function escape(value: string): string {
+export function escapeHtml(value: string): string {
   const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
   return value.replace(/[&<>"']/g, (character) => entities[character]);
 }

@@ -1,7 +1,7 @@
 /** The result of an experiment as one HTML page: figures, charts, tables. Nothing is loaded from elsewhere, nothing runs. */
 
 import { group } from '../megatest/progress.js';
-import { type Band, type Chart, escape, renderChart, type Series } from './chart.js';
+import { type Band, type Chart, escapeHtml, renderChart, type Series } from './chart.js';
 import { ORIGINAL } from './original.js';
 import { comparisonRows, eventRows, mebibytes } from './report.js';
 import { type ExperimentResult, isFlawless, type Sample } from './result.js';
@@ -24,8 +24,8 @@ export function renderPage(result: ExperimentResult): string {
 <header>
 <p class="verdict ${isFlawless(result) ? 'good' : 'bad'}">${verdict(result)}</p>
 <h1>${title}</h1>
-<p>${clientBoxes} client boxes (${escape(mode)}, ${result.reactor}), ${clientProcesses} client processes, ${group(sourceAddresses)} source
-addresses. ${escape(startedAt.slice(0, 16).replace('T', ' '))} UTC.</p>
+<p>${clientBoxes} client boxes (${escapeHtml(mode)}, ${result.reactor}), ${clientProcesses} client processes, ${group(sourceAddresses)} source
+addresses. ${escapeHtml(startedAt.slice(0, 16).replace('T', ' '))} UTC.</p>
 </header>
 <section class="tiles">${tiles(result)}</section>
 <section class="charts">
@@ -41,9 +41,9 @@ ${chartsOf(result).map(renderChart).join('\n')}
 <div><h2>What happened</h2>${htmlTable([['', ''], ...eventRows(result)])}</div>
 ${complaints(result)}
 </section>
-<footer>MegaComet ${escape(versions.megacomet + commit)}, Node ${escape(versions.node)}, Linux
-${escape(versions.kernel)}, ${machine.cores} cores, ${mebibytes(machine.memoryBytes)} MiB, ${escape(machine.cpu)},
-${escape(machine.arch)}. Run ${escape(result.run)}.</footer>
+<footer>MegaComet ${escapeHtml(versions.megacomet + commit)}, Node ${escapeHtml(versions.node)}, Linux
+${escapeHtml(versions.kernel)}, ${machine.cores} cores, ${mebibytes(machine.memoryBytes)} MiB, ${escapeHtml(machine.cpu)},
+${escapeHtml(machine.arch)}. Run ${escapeHtml(result.run)}.</footer>
 </body>
 </html>
 `;
@@ -225,7 +225,7 @@ function complaints({ complaints: found, kernelLog, kernelLogRead }: ExperimentR
   const table = rows.length === 0 ? '<p>None.</p>' : htmlTable([['what', 'times', 'cure'], ...rows]);
   const log = kernelLog.map(({ uptimeSeconds, text }) => `[${uptimeSeconds.toFixed(6)}] ${text}`).join('\n');
   const read = kernelLogRead ? '' : '<p>The kernel log could not be read (root only): counters only.</p>';
-  return `<div class="wide"><h2>Complaints of the kernel</h2>${table}${read}${log && `<pre>${escape(log)}</pre>`}</div>`;
+  return `<div class="wide"><h2>Complaints of the kernel</h2>${table}${read}${log && `<pre>${escapeHtml(log)}</pre>`}</div>`;
 }
 
 /** The first row is the head, the first column names the rows. */
@@ -234,12 +234,12 @@ function htmlTable([head, ...rows]: string[][]): string {
     (_, column) => column > 0 && rows.every((row) => /^(-?[\d.,]+( MiB| %)?|\?)?$/.test(row[column])),
   );
   const cell = (tag: string, content: string, column: number) =>
-    `<${tag}${numeric[column] ? ' class="number"' : ''}>${escape(content)}</${tag}>`;
+    `<${tag}${numeric[column] ? ' class="number"' : ''}>${escapeHtml(content)}</${tag}>`;
   const heads = head.map((name, column) => cell('th', name, column)).join('');
   const top = head.some((name) => name !== '') ? `<thead><tr>${heads}</tr></thead>` : '';
   const body = rows.map(([name, ...others]) => {
     const cells = others.map((content, index) => cell('td', content, index + 1)).join('');
-    return `<tr><th scope="row">${escape(name)}</th>${cells}</tr>`;
+    return `<tr><th scope="row">${escapeHtml(name)}</th>${cells}</tr>`;
   });
   return `<table>${top}<tbody>${body.join('')}</tbody></table>`;
 }

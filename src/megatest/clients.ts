@@ -90,7 +90,7 @@ export class Clients implements ReactorEvents {
     const buffers = new SendBuffers();
     this.reactor = openReactor(capacity, this, buffers);
     this.requests = new RequestBuffers(buffers, config.targets, config.prefix);
-    this.timeouts = new TimerWheel(capacity);
+    this.timeouts = new TimerWheel();
     this.targets = config.targets.map(({ host, port }) => encodeSocketAddress(host, port));
     this.sources = config.sources.map((source) => encodeSocketAddress(source, 0));
     this.stateOf = new Uint8Array(capacity);

@@ -14,7 +14,7 @@ function expiredBy(wheel: TimerWheel, nowMs: number): number[] {
 
 describe('timer wheel', () => {
   test('a timer expires after its delay, never early, at most one tick late, and once', () => {
-    const wheel = new TimerWheel(4, { tickMs: TICK, buckets: 8 });
+    const wheel = new TimerWheel({ tickMs: TICK, buckets: 8 });
     wheel.schedule(1, 25, 1003);
     assert.deepEqual(expiredBy(wheel, 1027), []);
     assert.deepEqual(expiredBy(wheel, 1039), [1]);
@@ -23,14 +23,14 @@ describe('timer wheel', () => {
   });
 
   test('a delay of zero expires with the next tick', () => {
-    const wheel = new TimerWheel(1, { tickMs: TICK, buckets: 8 });
+    const wheel = new TimerWheel({ tickMs: TICK, buckets: 8 });
     wheel.schedule(0, 0, 1000);
     assert.deepEqual(expiredBy(wheel, 1000), []);
     assert.deepEqual(expiredBy(wheel, 1010), [0]);
   });
 
   test('a timer beyond the horizon goes round and expires in its own time', () => {
-    const wheel = new TimerWheel(2, { tickMs: TICK, buckets: 8 });
+    const wheel = new TimerWheel({ tickMs: TICK, buckets: 8 });
     wheel.schedule(0, 8 * TICK * 5, 0);
     wheel.schedule(1, 65_535 * TICK, 0);
     assert.deepEqual(expiredBy(wheel, 8 * TICK * 5 - 1), []);
@@ -41,7 +41,7 @@ describe('timer wheel', () => {
   });
 
   test('scheduling again moves the timer', () => {
-    const wheel = new TimerWheel(1, { tickMs: TICK, buckets: 8 });
+    const wheel = new TimerWheel({ tickMs: TICK, buckets: 8 });
     wheel.schedule(0, 20, 0);
     wheel.schedule(0, 50, 0);
     assert.deepEqual(expiredBy(wheel, 40), []);
@@ -49,7 +49,7 @@ describe('timer wheel', () => {
   });
 
   test('a cancelled timer does not expire, and cancelling nothing is allowed', () => {
-    const wheel = new TimerWheel(2, { tickMs: TICK, buckets: 8 });
+    const wheel = new TimerWheel({ tickMs: TICK, buckets: 8 });
     wheel.schedule(0, 20, 0);
     wheel.cancel(0);
     wheel.cancel(1);
@@ -57,7 +57,7 @@ describe('timer wheel', () => {
   });
 
   test('inside expired any slot may be cancelled or scheduled, also one due in the same tick', () => {
-    const wheel = new TimerWheel(4, { tickMs: TICK, buckets: 4 });
+    const wheel = new TimerWheel({ tickMs: TICK, buckets: 4 });
     for (let slot = 0; slot < 4; slot++) wheel.schedule(slot, 20, 0);
     const expired: number[] = [];
     wheel.advance(20, (slot) => {
@@ -73,7 +73,7 @@ describe('timer wheel', () => {
   });
 
   test('times of day in milliseconds are no problem', () => {
-    const wheel = new TimerWheel(1);
+    const wheel = new TimerWheel();
     const now = 1_800_000_000_123;
     wheel.schedule(0, 10_000, now);
     assert.deepEqual(expiredBy(wheel, now + 9_999), []);
@@ -90,7 +90,7 @@ describe('timer wheel', () => {
     );
     fc.assert(
       fc.property(fc.nat({ max: 2 ** 45 }), fc.array(step, { maxLength: 120 }), (startMs, steps) => {
-        const wheel = new TimerWheel(slots, { tickMs: TICK, buckets: 16 });
+        const wheel = new TimerWheel({ tickMs: TICK, buckets: 16 });
         /** Tick of expiry of each scheduled slot. */
         const model = new Map<number, number>();
         let nowMs = startMs;

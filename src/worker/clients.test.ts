@@ -87,7 +87,7 @@ describe('clients', () => {
       buffers,
       connections,
       subscriptions: new Subscriptions(CAPACITY, [1, 2]),
-      timers: new TimerWheel(CAPACITY),
+      timers: new TimerWheel(),
       maxConnections: 4,
       clock: () => nowMs,
       reports: {

@@ -68,7 +68,7 @@ export class Worker implements ReactorEvents {
       buffers,
       connections: this.#connections,
       subscriptions: this.#subscriptions,
-      timers: new TimerWheel(capacity),
+      timers: new TimerWheel(),
       reports: this.#link,
       maxConnections: config.maxConnections,
       clock: () => performance.now(),

@@ -19,6 +19,7 @@ import { stablePrivateBytes } from './measure.js';
 const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 const BATCH = 1000;
 const WAIT_MS = 120_000;
+const REST_MS = 8_000;
 
 class Measurement {
   private readonly children: ChildProcess[] = [];
@@ -103,6 +104,8 @@ class Measurement {
   }
 
   private async privateBytes(): Promise<{ workers: number; manager: number }> {
+    // A process gives memory back once it has rested for some seconds (src/linux/memory-at-rest.ts).
+    await sleep(REST_MS);
     const { pid, workers } = await this.status();
     const [manager, ...rest] = await stablePrivateBytes([pid, ...workers.map((worker) => worker.pid)]);
     return { manager, workers: rest.reduce((sum, bytes) => sum + bytes, 0) };

@@ -35,6 +35,18 @@ export function bind<Parameters extends number[]>(definition: string): (...param
   return library.func(definition);
 }
 
+/** As `bind`; undefined where this C library has no such function. */
+function optional<Parameters extends number[]>(
+  definition: string,
+): ((...parameters: Parameters) => number) | undefined {
+  try {
+    return bind(definition);
+  } catch (error) {
+    if (/find function/.test((error as Error).message)) return undefined;
+    throw error;
+  }
+}
+
 /** errno of the last failed call of this thread. */
 export const lastErrno: () => number = koffi.errno;
 
@@ -86,6 +98,9 @@ export const epollWait = bind<[epoll: number, events: number, eventsMax: number,
 
 // Namespaces: setns(2).
 export const setns = bind<[fd: number, type: number]>('int setns(int, int)');
+
+/** malloc_trim(3), which only glibc has. */
+export const mallocTrim = optional<[padding: number]>('int malloc_trim(size_t)');
 
 // Sleep of less than a second: usleep(3).
 export const usleep = bind<[microseconds: number]>('int usleep(uint32_t)');

@@ -8,6 +8,7 @@
 
 import { type Api, createApi } from '../api/api.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
+import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { residentBytes } from '../linux/proc.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { LogCounters } from '../log/log.js';
@@ -92,6 +93,7 @@ export class Manager {
   readonly #classicPort: ClassicPort;
   readonly #api: Api;
   readonly #startedMs = performance.now();
+  readonly #memory = new MemoryAtRest(this.#startedMs);
   #listeners: ClientListener[] = [];
   #sweep: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
@@ -154,6 +156,7 @@ export class Manager {
     this.#sweep = setInterval(() => {
       this.#log.expire();
       this.#routes.sweep();
+      this.#memory.tick(performance.now());
     }, SWEEP_MS);
     this.#supervisor.run(this.#listeners);
     await this.#supervisor.ready();

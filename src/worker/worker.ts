@@ -10,6 +10,7 @@ import { LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../l
 import { LINK_VERSION } from '../link/frames.js';
 import { sendDescriptors } from '../linux/descriptors.js';
 import { errnoName, SystemError } from '../linux/errno.js';
+import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { makeReactor } from '../reactor/choose.js';
 import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
 import { runLoop } from '../reactor/run-loop.js';
@@ -31,6 +32,7 @@ export class Worker implements ReactorEvents {
   readonly #subscriptions: Subscriptions;
   readonly #clients: Clients;
   readonly #link: ManagerLink;
+  readonly #memory = new MemoryAtRest(performance.now());
   #accepting = true;
   #stopping = false;
   /** When to end at the latest, once stopping. */
@@ -141,6 +143,7 @@ export class Worker implements ReactorEvents {
       if (nowMs >= this.#statsAtMs) {
         this.#statsAtMs = nowMs + STATS_MS;
         this.#reportStats();
+        this.#memory.tick(nowMs);
       }
       return this.#link.flush(nowMs);
     }

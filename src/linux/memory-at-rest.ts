@@ -1,0 +1,66 @@
+/**
+ * Gives memory back to the machine when a process has come to rest.
+ *
+ * V8 collects garbage when its heap fills, not when there is time; malloc(3) keeps what was freed. After a flood of clients or
+ * messages a process that has nothing more to do would hold tens of megabytes of nothing for as long as it rests.
+ *
+ * At rest means: less than REST_SHARE of a core over REST_TICKS calls of `tick` in a row. It is done once for each time
+ * that the process has worked for WORK_MS since, so a process at rest does nothing.
+ */
+
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { mallocTrim } from './libc.js';
+
+const REST_TICKS = 5;
+const REST_SHARE = 0.04;
+const WORK_MS = 300;
+
+export class MemoryAtRest {
+  readonly #cpuMs: () => number;
+  readonly #giveBack: () => void;
+  #clockMs: number;
+  #lastCpuMs: number;
+  /** CPU when memory was given back last. */
+  #doneCpuMs: number;
+  #restingTicks = 0;
+
+  /** The parameters are for tests. */
+  constructor(nowMs: number, cpuMs: () => number = ownCpuMs, giveBack: () => void = giveMemoryBack) {
+    this.#cpuMs = cpuMs;
+    this.#giveBack = giveBack;
+    this.#clockMs = nowMs;
+    this.#lastCpuMs = cpuMs();
+    this.#doneCpuMs = this.#lastCpuMs - WORK_MS;
+  }
+
+  /** Called about once a second. */
+  tick(nowMs: number): void {
+    const cpuMs = this.#cpuMs();
+    const resting = cpuMs - this.#lastCpuMs < REST_SHARE * (nowMs - this.#clockMs);
+    this.#restingTicks = resting ? this.#restingTicks + 1 : 0;
+    this.#clockMs = nowMs;
+    this.#lastCpuMs = cpuMs;
+    if (this.#restingTicks < REST_TICKS || cpuMs - this.#doneCpuMs < WORK_MS) return;
+    this.#giveBack();
+    this.#lastCpuMs = this.#cpuMs();
+    this.#doneCpuMs = this.#lastCpuMs;
+  }
+}
+
+function ownCpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+let collect: (() => void) | undefined;
+
+/** Collects garbage (some ten milliseconds), and returns what malloc(3) holds free. */
+export function giveMemoryBack(): void {
+  if (collect === undefined) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as () => void;
+  }
+  collect();
+  mallocTrim?.(0);
+}

@@ -24,7 +24,7 @@ export const CLIENT_PORTS_MAX = 32;
  * What one worker holds at most, however many descriptors it may have: containers often set a limit of 10⁹, which is
  * no statement about connections, and the tables have a row for each.
  */
-export const WORKER_CONNECTIONS_MAX = 1 << 20;
+export const WORKER_CONNECTIONS_MAX = 1 << 21;
 
 /** What it holds at most when nobody says: its hash table grows with it, and is spread over by the first few clients. */
 export const WORKER_CONNECTIONS_DEFAULT = 1 << 17;

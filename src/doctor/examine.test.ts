@@ -94,7 +94,7 @@ net.core.somaxconn = 1024
 
 # No file mends these:
 
-# MemAvailable is 128 MiB; needed: 911 MiB.
+# MemAvailable is 128 MiB; needed: 910 MiB.
 # no setting mends it: more memory, or fewer workers and connections
 `,
     );

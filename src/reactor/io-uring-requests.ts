@@ -42,8 +42,8 @@ export const SILENT = 8;
 /** As SILENT, but a failure is a bug. */
 export const CLOSE = 9;
 
-export const KIND_BITS = 4;
-export const KIND_MASK = (1 << KIND_BITS) - 1;
+const KIND_BITS = 4;
+const KIND_MASK = (1 << KIND_BITS) - 1;
 
 const FIXED = IOSQE_FIXED_FILE << 8;
 const LINK = IOSQE_IO_LINK << 8;
@@ -52,6 +52,15 @@ const QUIET = IOSQE_CQE_SKIP_SUCCESS << 8;
 /** The high word of user_data. */
 export function tag(kind: number, detail: number): number {
   return kind | (detail << KIND_BITS);
+}
+
+export function kindOf(dataHigh: number): number {
+  return dataHigh & KIND_MASK;
+}
+
+/** The number that the kind needs. */
+export function detailOf(dataHigh: number): number {
+  return dataHigh >>> KIND_BITS;
 }
 
 /**

@@ -27,7 +27,7 @@ import { CONNECT, POLL, RECEIVE, SEND, tag } from './io-uring-requests.js';
 import type { Ring } from './io-uring-ring.js';
 import type { Rings } from './io-uring-rings.js';
 import { IoUringSends } from './io-uring-sends.js';
-import { type ReactorEvents, SEND_PENDING } from './reactor.js';
+import { type ReactorEvents, SEND_DONE, SEND_PENDING } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
 // The state of a slot. The user's side of it:
@@ -125,11 +125,14 @@ export class IoUringConnections {
       this.#sends.add(connection, buffer);
       return SEND_PENDING;
     }
+    const ring = this.#rings.of(connection);
+    const address = this.#buffers.address(buffer);
+    const length = this.#buffers.length(buffer);
+    if (requests.sendNow(ring, connection & this.#rings.mask, connection, buffer, address, length)) return SEND_DONE;
     this.#buffers.retain(buffer);
     this.#states[connection] = state | SENDING;
     this.#sending++;
     this.#handles[connection] = buffer;
-    this.#submitSend(connection, buffer, 0);
     return SEND_PENDING;
   }
 

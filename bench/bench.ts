@@ -23,6 +23,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --rounds N         fresh processes each; medians are printed (default 3)
   --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default ${DEFAULT_ROWS})
   --after-messages   memory with clients that have each received a message and come back
+  --trickle          open one connection after another, not in a flood
   --json             every sample, for programs
   --help`;
 
@@ -31,6 +32,7 @@ interface BenchOptions {
   rounds: number;
   rows: Row[];
   afterMessages: boolean;
+  trickle: boolean;
   json: boolean;
 }
 
@@ -45,6 +47,7 @@ function readOptions(): BenchOptions | null {
       rounds: { type: 'string', default: '3' },
       rows: { type: 'string', default: DEFAULT_ROWS },
       'after-messages': { type: 'boolean', default: false },
+      trickle: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -60,6 +63,7 @@ function readOptions(): BenchOptions | null {
     rounds: integer('rounds', values.rounds, 1, 100),
     rows,
     afterMessages: values['after-messages'],
+    trickle: values.trickle,
     json: values.json,
   };
 }
@@ -74,14 +78,14 @@ function integer(name: string, text: string, min: number, max: number): number {
   throw new WrongOption(`--${name}: '${text}' is not an integer from ${min} to ${max}`);
 }
 
-async function run({ connections, rounds, rows, afterMessages, json }: BenchOptions): Promise<boolean> {
+async function run({ connections, rounds, rows, afterMessages, trickle, json }: BenchOptions): Promise<boolean> {
   const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]));
   const failures = new Map<Row, Failure>();
   for (let round = 1; round <= rounds; round++) {
     if (!json) console.error(`round ${round} of ${rounds} …`);
     const able = rows.filter((row) => !failures.has(row));
     // Every second round the other way round, so that no row always comes first.
-    const results = await runRound(round % 2 ? able : able.toReversed(), { connections, afterMessages });
+    const results = await runRound(round % 2 ? able : able.toReversed(), { connections, afterMessages, trickle });
     for (const [row, result] of results) {
       if ('reason' in result) failures.set(row, result);
       else samples.get(row)!.push(result);
@@ -97,10 +101,11 @@ async function run({ connections, rounds, rows, afterMessages, json }: BenchOpti
   });
   const machine = { node: process.version, linux: release(), processors: availableParallelism() };
   if (json) {
-    console.log(JSON.stringify({ machine, connections, rounds, afterMessages, rows: outcomes }, null, 2));
+    console.log(JSON.stringify({ machine, connections, rounds, afterMessages, trickle, rows: outcomes }, null, 2));
   } else {
     const memory = afterMessages ? 'memory after a message to each' : 'memory before any message';
-    console.log(`\n${connections} connections, median of ${rounds} rounds, ${memory}`);
+    const pace = trickle ? 'opened one after another' : 'opened in a flood';
+    console.log(`\n${connections} connections, ${pace}, median of ${rounds} rounds, ${memory}`);
     console.log(`Node ${machine.node}, Linux ${machine.linux}, ${machine.processors} processors\n`);
     console.log(formatTable(outcomes));
     console.log(

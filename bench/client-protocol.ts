@@ -12,6 +12,8 @@ export interface OpenRequest {
   channel: string | null;
   /** At most so many connections wait to be accepted by the server, so that its queue never overflows. */
   acceptQueueMax: number;
+  /** At most so many connections are being established at one time. */
+  connectingMax: number;
 }
 
 export type ClientRequest =

@@ -19,8 +19,6 @@ import type { ClientReply, ClientRequest, OpenRequest, Protocol } from './client
 
 const CAPACITY = 20_000;
 const PHASE_TIMEOUT_MS = 60_000;
-/** Connections being established at one time; between them the server's accept queue is looked at. */
-const CONNECTING_MAX = 64;
 const TURN_MS = 1;
 /** Source addresses: each has some 28,000 ports towards one server port. */
 const SOURCES = Array.from({ length: 8 }, (_, i) => encodeSocketAddress(`127.0.1.${i + 1}`, 0));
@@ -64,7 +62,7 @@ class Client implements ReactorEvents {
     }
   }
 
-  private async open({ port, protocol, channel, count, acceptQueueMax }: OpenRequest): Promise<void> {
+  private async open({ port, protocol, channel, count, acceptQueueMax, connectingMax }: OpenRequest): Promise<void> {
     const target = encodeSocketAddress('127.0.0.1', port);
     const goal = this.held + count;
     this.protocol = protocol;
@@ -74,7 +72,7 @@ class Client implements ReactorEvents {
       () => this.held === goal,
       () => {
         if (acceptQueueLength(port) >= acceptQueueMax) return;
-        while (started < count && this.connecting < CONNECTING_MAX) {
+        while (started < count && this.connecting < connectingMax) {
           const connection = this.reactor.connect(target, SOURCES[started % SOURCES.length]);
           if (connection < 0) throw new Error(`connect failed: ${errnoName(-connection)}`);
           this.state[connection] = CONNECTING;

@@ -20,14 +20,17 @@ export interface RoundOptions {
   connections: number;
   /** Measure memory with clients that have each received a message and come back. */
   afterMessages: boolean;
+  /** Open one connection after another in the passes, so that the server wakes for each. */
+  trickle: boolean;
 }
 
 const MESSAGE_BYTES = 100;
 const WARM_UPS = 10;
 const WARM_UP_SHARE = 0.02;
 const PASSES = 3;
-/** The flood: the client goes on as long as fewer than this wait to be accepted. */
-const ACCEPT_QUEUE_MAX = 256;
+/** The client goes on as long as fewer connections are being established, and fewer wait to be accepted. */
+const FLOOD = { connectingMax: 64, acceptQueueMax: 256 };
+const TRICKLE = { connectingMax: 1, acceptQueueMax: 1 };
 
 /** Why a row has no sample: it cannot run here, or it did something wrong. */
 export interface Failure {
@@ -71,7 +74,7 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
   }
   await Promise.all(entries.map((entry) => attempt(entry, (e) => measureMemory(e, options))));
   for (let pass = 0; pass < PASSES; pass++) {
-    for (const entry of entries) await attempt(entry, (e) => measurePass(e, options.connections));
+    for (const entry of entries) await attempt(entry, (e) => measurePass(e, options));
   }
   for (const entry of entries) {
     results.set(entry.row, entry.sample);
@@ -130,9 +133,9 @@ async function warmUp(entry: Entry, connections: number): Promise<void> {
   }
 }
 
-async function measurePass(entry: Entry, connections: number): Promise<void> {
+async function measurePass(entry: Entry, { connections, trickle }: RoundOptions): Promise<void> {
   const { server, sample } = entry;
-  const openCost = await costOf(server, connections, () => open(entry, connections, null));
+  const openCost = await costOf(server, connections, () => open(entry, connections, null, trickle ? TRICKLE : FLOOD));
   await reset(entry);
   await open(entry, connections, SHARED_CHANNEL);
   const messageCost = await costOf(server, connections, () => fanOut(entry));
@@ -140,8 +143,13 @@ async function measurePass(entry: Entry, connections: number): Promise<void> {
   sample.passes.push({ open: openCost, message: messageCost });
 }
 
-async function open({ client, server, row }: Entry, count: number, channel: string | null): Promise<void> {
-  const work = { port: server.port, protocol: row.protocol, count, channel, acceptQueueMax: ACCEPT_QUEUE_MAX };
+async function open(
+  { client, server, row }: Entry,
+  count: number,
+  channel: string | null,
+  pace = FLOOD,
+): Promise<void> {
+  const work = { port: server.port, protocol: row.protocol, count, channel, ...pace };
   await client.open(work);
 }
 

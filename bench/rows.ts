@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { ManagerStatus } from '../src/manager/manager.js';
+import type { ReactorChoice } from '../src/reactor/choose.js';
 import type { Protocol } from './client-protocol.js';
 
 const START_TIMEOUT_MS = 15_000;
@@ -50,7 +51,13 @@ export class Unavailable extends Error {}
 export const REFERENCE = 'c';
 
 export const ROWS: Row[] = [
-  { key: 'megacomet', title: 'MegaComet', protocol: 'long-poll', start: startMegaComet },
+  { key: 'megacomet', title: 'MegaComet', protocol: 'long-poll', start: (n) => startMegaComet(n, 'auto') },
+  {
+    key: 'megacomet-epoll',
+    title: 'MegaComet, epoll',
+    protocol: 'long-poll',
+    start: (n) => startMegaComet(n, 'epoll'),
+  },
   { key: REFERENCE, title: 'minimal C epoll', protocol: 'long-poll', start: startMinimalEpoll },
   { key: 'http', title: 'node:http', protocol: 'long-poll', start: () => startNode('node-http.js') },
   { key: 'reactor', title: 'the reactor alone', protocol: 'long-poll', start: () => startNode('reactor.js') },
@@ -126,7 +133,7 @@ async function startSimple(program: string, argumentList: string[]): Promise<Ben
   }
 }
 
-async function startMegaComet(connections: number): Promise<BenchServer> {
+async function startMegaComet(connections: number, reactor: ReactorChoice): Promise<BenchServer> {
   const runDirectory = await mkdtemp(join(tmpdir(), 'megacomet-bench-'));
   const [port, apiPort, classicPort] = await freePorts(3);
   const api = `http://127.0.0.1:${apiPort}`;
@@ -138,6 +145,7 @@ async function startMegaComet(connections: number): Promise<BenchServer> {
     'classic-port': classicPort,
     'run-dir': runDirectory,
     workers: 1,
+    reactor,
     'max-connections': connections + 1000,
     'orphan-seconds': 5,
   };

@@ -23,7 +23,8 @@ class HoldingServer implements ReactorEvents {
     { capacity: CAPACITY, events: this, buffers: this.buffers },
     console.error,
   );
-  private readonly waiting = new Uint8Array(CAPACITY);
+  /** Those that wait, the latest last, as minimal-epoll.c keeps them. */
+  private readonly waiting = new Set<number>();
   /** The standard input, a socket of the bench. */
   private readonly control = this.reactor.adopt(0);
 
@@ -39,7 +40,7 @@ class HoldingServer implements ReactorEvents {
 
   received(connection: number, bytes: Uint8Array, start: number, end: number): void {
     if (connection === this.control) this.fanOut(Buffer.from(bytes.subarray(start, end)).toString('latin1'));
-    else this.waiting[connection] = 1;
+    else this.waiting.add(connection);
   }
 
   private fanOut(message: string): void {
@@ -47,18 +48,17 @@ class HoldingServer implements ReactorEvents {
     const response = Buffer.from(`${head}Connection: close\r\n\r\n${message}`, 'latin1');
     const buffer = this.buffers.allocate(response.length);
     this.buffers.bytes(buffer).set(response);
-    for (let connection = 0; connection < CAPACITY; connection++) {
-      if (this.waiting[connection] === 0) continue;
-      this.waiting[connection] = 0;
+    for (const connection of [...this.waiting].reverse()) {
       // A negative result means that the slot is already released; a pending one is closed when it has been sent.
       if (this.reactor.send(connection, buffer) === SEND_DONE) this.reactor.close(connection);
     }
     this.buffers.release(buffer);
+    this.waiting.clear();
   }
 
   closed(connection: number): void {
     if (connection === this.control) process.exit(0);
-    this.waiting[connection] = 0;
+    this.waiting.delete(connection);
   }
 
   accepted(): void {}

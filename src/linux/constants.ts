@@ -21,6 +21,7 @@ export const SOCK_CLOEXEC = 0o2000000;
 // send(2), recv(2), shutdown(2)
 export const MSG_CTRUNC = 0x8;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_WAITALL = 0x100;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const SCM_RIGHTS = 1;

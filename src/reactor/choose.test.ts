@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeReactor, REACTOR_CHOICES } from './choose.js';
+import { decideReactor, makeReactor, REACTOR_CHOICES } from './choose.js';
 import { probeIoUring } from './io-uring-probe.js';
 import type { ReactorEvents } from './reactor.js';
 import { SendBuffers } from './send-buffers.js';
@@ -29,4 +29,21 @@ test('io_uring is made when it is asked for, or the error says why not', () => {
   if (probeIoUring() === null) make().destroy();
   else assert.throws(make, { code: 'ERR_IO_URING_UNAVAILABLE' });
   assert.deepEqual([...REACTOR_CHOICES], ['auto', 'io-uring', 'epoll']);
+});
+
+test('where io_uring cannot be had, auto says so in one line, io-uring fails with the cure, and epoll does not ask', () => {
+  const probe = () => 'the kernel has no io_uring';
+  const lines: string[] = [];
+  const log = (line: string) => lines.push(line);
+  assert.equal(decideReactor('auto', log, probe), 'epoll');
+  assert.deepEqual(lines.splice(0), ['using epoll: the kernel has no io_uring']);
+  assert.throws(() => decideReactor('io-uring', log, probe), {
+    code: 'ERR_IO_URING_UNAVAILABLE',
+    message: 'the kernel has no io_uring; use --reactor epoll or auto',
+  });
+  assert.equal(
+    decideReactor('epoll', log, () => assert.fail('it asked')),
+    'epoll',
+  );
+  assert.deepEqual(lines, []);
 });

@@ -21,9 +21,13 @@ export interface ReactorOptions {
  * @param log takes one line when `auto` has to do without io_uring
  * @throws Error with code ERR_IO_URING_UNAVAILABLE when io_uring was asked for and is not to be had
  */
-export function decideReactor(choice: ReactorChoice, log: (line: string) => void): 'io-uring' | 'epoll' {
+export function decideReactor(
+  choice: ReactorChoice,
+  log: (line: string) => void,
+  probe: () => string | null = probeIoUring,
+): 'io-uring' | 'epoll' {
   if (choice === 'epoll') return choice;
-  const reason = probeIoUring();
+  const reason = probe();
   if (reason === null) return 'io-uring';
   if (choice === 'auto') {
     log(`using epoll: ${reason}`);

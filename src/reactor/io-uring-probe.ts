@@ -41,11 +41,13 @@ const OPERATIONS = new Map([
   [IORING_OP_SHUTDOWN, 'SHUTDOWN'],
 ]);
 
+const makeRing = (): Ring => new Ring({ submissions: 8, completions: 16, waiting: 8, files: 8 });
+
 /** @returns null when io_uring is usable, else one line that says why not */
-export function probeIoUring(): string | null {
+export function probeIoUring(make = makeRing): string | null {
   let ring: Ring;
   try {
-    ring = new Ring({ submissions: 8, completions: 16, waiting: 8, files: 8 });
+    ring = make();
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     return reason(error);

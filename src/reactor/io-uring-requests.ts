@@ -10,7 +10,7 @@
  * has to wait for SHUTDOWN.
  */
 
-import { MSG_NOSIGNAL, SHUT_WR } from '../linux/constants.js';
+import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL, SHUT_WR } from '../linux/constants.js';
 import {
   IORING_OP_ACCEPT,
   IORING_OP_ASYNC_CANCEL,
@@ -42,8 +42,8 @@ export const SILENT = 8;
 /** As SILENT, but a failure is a bug. */
 export const CLOSE = 9;
 
-export const KIND_BITS = 4;
-export const KIND_MASK = (1 << KIND_BITS) - 1;
+const KIND_BITS = 4;
+const KIND_MASK = (1 << KIND_BITS) - 1;
 
 const FIXED = IOSQE_FIXED_FILE << 8;
 const LINK = IOSQE_IO_LINK << 8;
@@ -52,6 +52,15 @@ const QUIET = IOSQE_CQE_SKIP_SUCCESS << 8;
 /** The high word of user_data. */
 export function tag(kind: number, detail: number): number {
   return kind | (detail << KIND_BITS);
+}
+
+export function kindOf(dataHigh: number): number {
+  return dataHigh & KIND_MASK;
+}
+
+/** The number that the kind needs. */
+export function detailOf(dataHigh: number): number {
+  return dataHigh >>> KIND_BITS;
 }
 
 /**
@@ -155,6 +164,37 @@ export function send(
   sqes[at + 7] = MSG_NOSIGNAL;
   sqes[at + 8] = connection;
   sqes[at + 9] = tag(SEND, buffer);
+}
+
+/**
+ * Sends at once. It completes only if it failed or not all of it fitted: then it has become an ordinary send, whose
+ * completion says how much was sent.
+ *
+ * @returns whether all was sent
+ */
+export function sendNow(
+  ring: Ring,
+  index: number,
+  connection: number,
+  buffer: number,
+  address: number,
+  bytes: number,
+): boolean {
+  const watched = ring.prepareNow();
+  send(ring, index, connection, buffer, address, bytes);
+  if (!watched) return false;
+  const { sqes } = ring;
+  const at = ring.lastSubmission;
+  sqes[at] |= QUIET;
+  // With MSG_WAITALL a send that is short has failed.
+  sqes[at + 7] |= MSG_DONTWAIT | MSG_WAITALL;
+  if (ring.succeedsNow()) return true;
+  if (ring.pending > 0) {
+    // The kernel had no memory for it. It stays in the queue, as an ordinary send.
+    sqes[at] &= ~QUIET;
+    sqes[at + 7] = MSG_NOSIGNAL;
+  }
+  return false;
 }
 
 export function shutdown(ring: Ring, index: number, connection: number): void {

@@ -62,6 +62,7 @@ export interface RingOptions {
 }
 
 const SQE_WORDS = 16;
+const USER_DATA_WORD = 8;
 /** struct sockaddr_un has 110. */
 const SOCKET_ADDRESS_BYTES = 112;
 const CQE_WORDS = 4;
@@ -75,6 +76,8 @@ const CQE_BYTES = 16;
 const HASH_COMPLETIONS = 8192;
 /** Fewer waiting requests need no larger table. */
 const WAITING_FEW = 1024;
+/** Submissions one by one before deferred work is let run. */
+const WORK_INTERVAL = 16;
 const SETUP_FLAGS =
   IORING_SETUP_CQSIZE |
   IORING_SETUP_SUBMIT_ALL |
@@ -112,6 +115,8 @@ export class Ring {
   readonly #cqesWord: number;
   readonly #overflowWord: number;
   #head = 0;
+  /** Calls of `prepareNow` since deferred work was let run. */
+  #sinceWork = 0;
 
   /** True while a CLOSE of a direct descriptor has not been given to the kernel. */
   closing = false;
@@ -266,6 +271,11 @@ export class Ring {
     return word;
   }
 
+  /** The first word of the latest submission. */
+  get lastSubmission(): number {
+    return ((this.#tail - 1) & this.#sqMask) * SQE_WORDS;
+  }
+
   /** Keeps a socket address until its submission has been taken. @returns where it lies */
   putSocketAddress(word: number, address: Uint8Array): number {
     this.#addresses ??= mapNative((this.#sqMask + 1) * SOCKET_ADDRESS_BYTES);
@@ -308,18 +318,18 @@ export class Ring {
    * @returns submissions taken; 0 after a time-out or a signal, or when the kernel has no memory or no room now
    */
   enter(wait: number, timeoutMs: number): number {
+    if (wait === 0) return this.#submit(IORING_ENTER_GETEVENTS);
+    // struct timespec: the upper halves of both stay 0
+    const seconds = Math.floor(timeoutMs / 1000);
+    scratchWords[WAIT_TIME / 4] = seconds;
+    scratchWords[WAIT_TIME / 4 + 2] = Math.round((timeoutMs - seconds * 1000) * 1e6);
+    return this.#submit(this.#waitFlags, wait, scratch.address + WAIT_ARGUMENT, WAIT_ARGUMENT_BYTES);
+  }
+
+  #submit(flags: number, wait = 0, argument = 0, argumentBytes = 0): number {
     this.#queue[this.#sqTailWord] = this.#tail;
     const count = (this.#tail - this.#submitted) | 0;
-    let taken: number;
-    if (wait === 0) {
-      taken = ioUringEnter(this.fd, count, 0, IORING_ENTER_GETEVENTS, 0, 0);
-    } else {
-      // struct timespec: the upper halves of both stay 0
-      const seconds = Math.floor(timeoutMs / 1000);
-      scratchWords[WAIT_TIME / 4] = seconds;
-      scratchWords[WAIT_TIME / 4 + 2] = Math.round((timeoutMs - seconds * 1000) * 1e6);
-      taken = ioUringEnter(this.fd, count, wait, this.#waitFlags, scratch.address + WAIT_ARGUMENT, WAIT_ARGUMENT_BYTES);
-    }
+    const taken = ioUringEnter(this.fd, count, wait, flags, argument, argumentBytes);
     if (taken === -1) {
       const errno = lastErrno();
       if (errno === EINTR || errno === ETIME || errno === EAGAIN || errno === EBUSY || errno === ENOMEM) return 0;
@@ -328,6 +338,40 @@ export class Ring {
     this.#submitted = (this.#submitted + taken) | 0;
     if (this.#submitted === this.#tail) this.closing = false;
     return taken;
+  }
+
+  /**
+   * Prepares for `succeedsNow`. Now and then it lets deferred work run, so that what was closed is let go of while it is
+   * still in the processor's cache.
+   *
+   * @returns false when completions are in the way, and the next submission cannot be watched
+   */
+  prepareNow(): boolean {
+    if (++this.#sinceWork > WORK_INTERVAL) {
+      this.#sinceWork = 0;
+      this.enter(0, 0);
+    }
+    const used = (this.#queue[this.#cqTailWord] - this.#head) | 0;
+    if (used + this.#sqMask >= this.#cqMask) this.#stash();
+    return (this.#queue[this.#sqFlagsWord] & IORING_SQ_CQ_OVERFLOW) === 0;
+  }
+
+  /**
+   * Submits everything. Deferred work does not run, so that a completion of the last submission, if there is one, is the
+   * last in the queue.
+   *
+   * @returns whether the last submission, which completes only if it fails, was taken and has succeeded
+   */
+  succeedsNow(): boolean {
+    const queue = this.#queue;
+    const before = queue[this.#cqTailWord];
+    this.#submit(0);
+    if (this.#submitted !== this.#tail) return false;
+    const last = queue[this.#cqTailWord];
+    if (last === before) return true;
+    const completion = this.#cqesWord + ((last - 1) & this.#cqMask) * CQE_WORDS;
+    const submission = this.lastSubmission + USER_DATA_WORD;
+    return queue[completion] !== this.sqes[submission] || queue[completion + 1] !== this.sqes[submission + 1];
   }
 
   /** Moves to the next completion: `data`, `dataHigh`, `result` and `flags` are its. @returns false when there is none */

@@ -90,6 +90,8 @@ export class Subscriptions {
     let channel = this.#lookUp(bytes, start, end, hash);
     const isFirst = channel === NONE;
     if (isFirst) channel = this.#createChannel(bytes, start, end, hash);
+    // The latest comes first: the kernel's list of polls has the same order, and io_uring finds in it what is to be
+    // cancelled at once when connections end in that order.
     const head = this.#first[channel];
     if (head !== 0) {
       this.#next[connection] = head;

@@ -30,6 +30,7 @@ import {
   IP_BIND_ADDRESS_NO_PORT,
   IPPROTO_IP,
   MSG_DONTWAIT,
+  MSG_MORE,
   MSG_NOSIGNAL,
   SHUT_WR,
   SO_ERROR,
@@ -157,7 +158,7 @@ export class EpollReactor implements Reactor {
     return errno === 0 ? fd : -errno;
   }
 
-  send(connection: number, buffer: number): number {
+  send(connection: number, buffer: number, last = false): number {
     const state = this.#states[connection];
     if ((state & (OPEN | CONNECTING | SHUT)) !== OPEN) throw misuse('send', connection, state);
     const length = this.#buffers.length(buffer);
@@ -165,7 +166,8 @@ export class EpollReactor implements Reactor {
       this.#pending.add(connection, buffer, 0);
       return SEND_PENDING;
     }
-    let sent = libc.send(connection, this.#buffers.address(buffer), length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const flags = last ? MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE : MSG_NOSIGNAL | MSG_DONTWAIT;
+    let sent = libc.send(connection, this.#buffers.address(buffer), length, flags);
     if (sent === length) return SEND_DONE;
     if (sent === -1) {
       const errno = connectionErrno('send');

@@ -118,7 +118,7 @@ export class IoUringConnections {
     this.#freeIfUnused(connection);
   }
 
-  send(connection: number, buffer: number): number {
+  send(connection: number, buffer: number, last: boolean): number {
     const state = this.#states[connection];
     if ((state & (OPEN | CONNECTING | SHUT)) !== OPEN) throw misuse('send', connection, state);
     if ((state & SENDING) !== 0) {
@@ -128,7 +128,8 @@ export class IoUringConnections {
     const ring = this.#rings.of(connection);
     const address = this.#buffers.address(buffer);
     const length = this.#buffers.length(buffer);
-    if (requests.sendNow(ring, connection & this.#rings.mask, connection, buffer, address, length)) return SEND_DONE;
+    const index = connection & this.#rings.mask;
+    if (requests.sendNow(ring, index, connection, buffer, address, length, last)) return SEND_DONE;
     this.#buffers.retain(buffer);
     this.#states[connection] = state | SENDING;
     this.#sending++;

@@ -10,7 +10,7 @@
  * has to wait for SHUTDOWN.
  */
 
-import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL, SHUT_WR } from '../linux/constants.js';
+import { MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_WAITALL, SHUT_WR } from '../linux/constants.js';
 import {
   IORING_OP_ACCEPT,
   IORING_OP_ASYNC_CANCEL,
@@ -167,7 +167,7 @@ export function send(
 }
 
 /**
- * Sends at once. It completes only if it failed or not all of it fitted: then it has become an ordinary send, whose
+ * Sends at once; `last` as in reactor.ts. It completes only if it failed or not all of it fitted: then it has become an ordinary send, whose
  * completion says how much was sent.
  *
  * @returns whether all was sent
@@ -179,6 +179,7 @@ export function sendNow(
   buffer: number,
   address: number,
   bytes: number,
+  last: boolean,
 ): boolean {
   const watched = ring.prepareNow();
   send(ring, index, connection, buffer, address, bytes);
@@ -187,7 +188,7 @@ export function sendNow(
   const at = ring.lastSubmission;
   sqes[at] |= QUIET;
   // With MSG_WAITALL a send that is short has failed.
-  sqes[at + 7] |= MSG_DONTWAIT | MSG_WAITALL;
+  sqes[at + 7] |= last ? MSG_DONTWAIT | MSG_WAITALL | MSG_MORE : MSG_DONTWAIT | MSG_WAITALL;
   if (ring.succeedsNow()) return true;
   if (ring.pending > 0) {
     // The kernel had no memory for it. It stays in the queue, as an ordinary send.

@@ -109,8 +109,8 @@ export class IoUringReactor implements Reactor {
     return connection;
   }
 
-  send(connection: number, buffer: number): number {
-    return this.#connections.send(connection, buffer);
+  send(connection: number, buffer: number, last = false): number {
+    return this.#connections.send(connection, buffer, last);
   }
 
   pendingBytes(connection: number): number {

@@ -92,9 +92,11 @@ export interface Reactor {
    * Sends the whole of a buffer from `SendBuffers` (a handle). The reactor retains the buffer while it is pending, the
    * caller keeps (and releases) its own reference. Sends on one connection keep their order.
    *
+   * @param last `close` or `shutdown` follows, at once after SEND_DONE or in `sent`, and nothing else: the kernel may hold the
+   *   bytes back until then, so that they and the end of stream travel in one segment instead of two (MSG_MORE, send(2))
    * @returns SEND_DONE, SEND_PENDING or -errno
    */
-  send(connection: number, buffer: number): number;
+  send(connection: number, buffer: number, last?: boolean): number;
 
   /** Bytes handed to `send` that the kernel has not taken yet. */
   pendingBytes(connection: number): number;

@@ -190,7 +190,7 @@ export class Clients {
     for (let connection = subscriptions.first(channel); connection !== NONE; ) {
       const following = subscriptions.next(connection);
       this.#stopWaiting(connection);
-      const result = this.#reactor.send(connection, this.#encoded(connection));
+      const result = this.#reactor.send(connection, this.#encoded(connection), true);
       if (result === SEND_DONE) {
         receivers++;
         this.#finish(connection);
@@ -310,7 +310,7 @@ export class Clients {
   #answer(connection: number, answer: Uint8Array, persists: boolean): void {
     const buffer = this.#buffers.allocate(answer.length);
     this.#buffers.bytes(buffer).set(answer);
-    const result = this.#reactor.send(connection, buffer);
+    const result = this.#reactor.send(connection, buffer, !persists);
     this.#buffers.release(buffer);
     if (result < 0) this.#forget(connection);
     else if (!persists) this.#linger(connection);

@@ -59,7 +59,7 @@ export const TURN_WAIT_MS = 250;
 /** How often a worker without a manager looks for one. */
 export const LINK_RETRY_MS = 200;
 /** A worker reports to its manager in batches: not oftener than this, unless somebody waits for it or there is much. */
-export const LINK_BATCH_MS = 4;
+export const LINK_BATCH_MS = 10;
 export const LINK_BATCH_BYTES = 32 << 10;
 /** What a worker keeps for a manager that does not read: about a million changes of 20 bytes, with room. */
 export const LINK_PENDING_BYTES_MAX = 64 << 20;

@@ -14,6 +14,16 @@ function scripted(counts: number[]): { reactor: Reactor; waits: number[] } {
   return { reactor: { turn } as unknown as Reactor, waits };
 }
 
+/** How many turns there are in so many milliseconds. */
+async function turnsWithin(ms: number, events: () => number): Promise<number> {
+  const endMs = performance.now() + ms;
+  let turns = 0;
+  const reactor = { turn: events } as unknown as Reactor;
+  const afterTurn = () => void turns++;
+  await runLoop(reactor, { turnWaitMs: 250, afterTurn, stopped: () => performance.now() > endMs });
+  return turns;
+}
+
 describe('run loop', () => {
   test('runs turns until it is stopped, and tells the number of events of each', async () => {
     const { reactor, waits } = scripted([3, 0, 5]);
@@ -46,18 +56,30 @@ describe('run loop', () => {
     assert(fired);
   });
 
-  test('turns of single events are spread out once they are many, so that events gather', async () => {
-    const turnsIn = async (events: number) => {
-      const { reactor, waits } = scripted(Array(1e6).fill(events));
-      const endMs = performance.now() + 200;
-      const stopped = () => performance.now() > endMs;
-      await runLoop(reactor, { turnWaitMs: 250, afterTurn: () => undefined, stopped });
-      return waits.length;
-    };
-    const unpaced = await turnsIn(64);
-    const paced = await turnsIn(1);
-    // The first 10 ms are not paced, the other 190 are: two turns a millisecond.
-    assert(paced < unpaced / 5 + 500, `${paced} turns with one event, ${unpaced} full ones`);
+  test('turns of single events are spread out once they are many and sleeping gathers events', async () => {
+    // Ten events a millisecond, delivered when the loop comes for them.
+    let deliveredMs = performance.now();
+    const reactor = {
+      turn: () => {
+        const nowMs = performance.now();
+        const events = Math.floor((nowMs - deliveredMs) * 10);
+        deliveredMs += events / 10;
+        return Math.max(events, 1);
+      },
+    } as unknown as Reactor;
+    const endMs = performance.now() + 300;
+    let turns = 0;
+    const afterTurn = () => void turns++;
+    await runLoop(reactor, { turnWaitMs: 250, afterTurn, stopped: () => performance.now() > endMs });
+    // Without sleep there would be hundreds of thousands; the first 20 ms go without.
+    const unpaced = await turnsWithin(20, () => 1);
+    assert(turns < unpaced * 2 + 280, `${turns} turns in 300 ms, ${unpaced} in 20 ms without sleep`);
+  });
+
+  test('turns are not spread out where each event waits for the answer to the one before', async () => {
+    // One event for each turn, however late the turn.
+    const turns = await turnsWithin(300, () => 1);
+    assert(turns > 3000, `${turns} turns`);
   });
 
   test('turns that are few are not delayed', async () => {

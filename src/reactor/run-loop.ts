@@ -14,9 +14,12 @@ import type { Reactor } from './reactor.js';
 const BURST_MS = 20;
 
 /** Turns begin at least so far apart, once there were BUSY_TURNS of them within BUSY_MS. */
-const TURN_GAP_MS = 0.5;
+const TURN_GAP_MS = 1;
 const BUSY_TURNS = 10;
 const BUSY_MS = 10;
+/** Sleeping is worth it when a turn has so many times the events that it has without. */
+const GATHERED = 1.5;
+const HOLD_OFF_WINDOWS = 20;
 /** A turn with so many events needs no gathering. */
 const FULL_TURN_EVENTS = 64;
 
@@ -45,32 +48,52 @@ export async function runLoop(reactor: Reactor, options: RunLoopOptions): Promis
     do {
       events = reactor.turn(waitMs);
       waitMs = Math.min(options.afterTurn(events) ?? turnWaitMs, turnWaitMs);
-      if (events > 0 && events < FULL_TURN_EVENTS) pacer.pace();
+      if (events > 0 && events < FULL_TURN_EVENTS) pacer.pace(events);
     } while (events > 0 && !options.stopped() && performance.now() < burstEndMs);
     await yieldToNode();
   }
 }
 
-/** Counts turns, and sleeps between them while they are too many. */
+/**
+ * Counts turns and events, and sleeps between turns while they are too many and sleeping makes them fewer. It does not where
+ * each event waits for the answer to the one before: then sleeping is left off for a while.
+ */
 class Pacer {
   #windowStartMs = 0;
   #turns = 0;
-  #busy = false;
+  #events = 0;
+  #paced = false;
+  /** Events in a turn of the last window without sleep. */
+  #unpacedEvents = 1;
+  /** Windows to come that are not paced. */
+  #holdOff = 0;
   #lastTurnMs = 0;
 
   /** Called after a turn with few events. */
-  pace(): void {
+  pace(events: number): void {
     const nowMs = performance.now();
-    if (nowMs - this.#windowStartMs >= BUSY_MS) {
-      this.#busy = this.#turns >= BUSY_TURNS && nowMs - this.#windowStartMs < 2 * BUSY_MS;
-      this.#windowStartMs = nowMs;
-      this.#turns = 0;
-    }
+    if (nowMs - this.#windowStartMs >= BUSY_MS) this.#nextWindow(nowMs);
     this.#turns++;
+    this.#events += events;
     const sinceMs = nowMs - this.#lastTurnMs;
     this.#lastTurnMs = nowMs;
-    if (!this.#busy || sinceMs >= TURN_GAP_MS) return;
+    if (!this.#paced || sinceMs >= TURN_GAP_MS) return;
     usleep(Math.ceil((TURN_GAP_MS - sinceMs) * 1000));
     this.#lastTurnMs = performance.now();
+  }
+
+  #nextWindow(nowMs: number): void {
+    const busy = this.#turns >= BUSY_TURNS && nowMs - this.#windowStartMs < 2 * BUSY_MS;
+    const eventsEach = this.#events / this.#turns;
+    if (this.#paced) {
+      if (eventsEach < GATHERED * this.#unpacedEvents) this.#holdOff = HOLD_OFF_WINDOWS;
+    } else {
+      this.#unpacedEvents = eventsEach;
+      if (this.#holdOff > 0) this.#holdOff--;
+    }
+    this.#paced = this.#holdOff === 0 && (this.#paced ? nowMs - this.#windowStartMs < 2 * BUSY_MS : busy);
+    this.#windowStartMs = nowMs;
+    this.#turns = 0;
+    this.#events = 0;
   }
 }

@@ -9,7 +9,7 @@ import { availableParallelism, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { descriptorLimit } from '../src/linux/sockets.js';
 import { formatTable, type Outcome, type Sample, summarize } from './report.js';
-import { endAll, type Failure, runRound } from './rounds.js';
+import { endAll, type Failure, PACES, type Pace, runRound } from './rounds.js';
 import { REFERENCE, ROWS, type Row } from './rows.js';
 
 /** What server and client need beside their connections, and the room that MegaComet is given. */
@@ -23,7 +23,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --rounds N         fresh processes each; medians are printed (default 3)
   --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default ${DEFAULT_ROWS})
   --after-messages   memory with clients that have each received a message and come back
-  --trickle          open one connection after another, not in a flood
+  --pace NAME        how connections are opened: flood, trickle (default; 256 in flight) or single
   --json             every sample, for programs
   --help`;
 
@@ -32,7 +32,7 @@ interface BenchOptions {
   rounds: number;
   rows: Row[];
   afterMessages: boolean;
-  trickle: boolean;
+  pace: Pace;
   json: boolean;
 }
 
@@ -47,7 +47,7 @@ function readOptions(): BenchOptions | null {
       rounds: { type: 'string', default: '3' },
       rows: { type: 'string', default: DEFAULT_ROWS },
       'after-messages': { type: 'boolean', default: false },
-      trickle: { type: 'boolean', default: false },
+      pace: { type: 'string', default: 'trickle' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -58,12 +58,14 @@ function readOptions(): BenchOptions | null {
     if (row === undefined) throw new WrongOption(`--rows: '${key}' is none of ${ROWS.map((r) => r.key).join(', ')}`);
     return row;
   });
+  const pace = PACES.find((name) => name === values.pace);
+  if (pace === undefined) throw new WrongOption(`--pace: '${values.pace}' is none of ${PACES.join(', ')}`);
   return {
     connections: integer('connections', values.connections, 100, connectionsMax()),
     rounds: integer('rounds', values.rounds, 1, 100),
     rows,
     afterMessages: values['after-messages'],
-    trickle: values.trickle,
+    pace,
     json: values.json,
   };
 }
@@ -78,14 +80,14 @@ function integer(name: string, text: string, min: number, max: number): number {
   throw new WrongOption(`--${name}: '${text}' is not an integer from ${min} to ${max}`);
 }
 
-async function run({ connections, rounds, rows, afterMessages, trickle, json }: BenchOptions): Promise<boolean> {
+async function run({ connections, rounds, rows, afterMessages, pace, json }: BenchOptions): Promise<boolean> {
   const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]));
   const failures = new Map<Row, Failure>();
   for (let round = 1; round <= rounds; round++) {
     if (!json) console.error(`round ${round} of ${rounds} …`);
     const able = rows.filter((row) => !failures.has(row));
     // Every second round the other way round, so that no row always comes first.
-    const results = await runRound(round % 2 ? able : able.toReversed(), { connections, afterMessages, trickle });
+    const results = await runRound(round % 2 ? able : able.toReversed(), { connections, afterMessages, pace });
     for (const [row, result] of results) {
       if ('reason' in result) failures.set(row, result);
       else samples.get(row)!.push(result);
@@ -101,11 +103,10 @@ async function run({ connections, rounds, rows, afterMessages, trickle, json }: 
   });
   const machine = { node: process.version, linux: release(), processors: availableParallelism() };
   if (json) {
-    console.log(JSON.stringify({ machine, connections, rounds, afterMessages, trickle, rows: outcomes }, null, 2));
+    console.log(JSON.stringify({ machine, connections, rounds, afterMessages, pace, rows: outcomes }, null, 2));
   } else {
     const memory = afterMessages ? 'memory after a message to each' : 'memory before any message';
-    const pace = trickle ? 'opened one after another' : 'opened in a flood';
-    console.log(`\n${connections} connections, ${pace}, median of ${rounds} rounds, ${memory}`);
+    console.log(`\n${connections} connections, opened in pace '${pace}', median of ${rounds} rounds, ${memory}`);
     console.log(`Node ${machine.node}, Linux ${machine.linux}, ${machine.processors} processors\n`);
     console.log(formatTable(outcomes));
     console.log(

@@ -3,7 +3,7 @@
  *
  *     warm-up   on a fresh server, ten times over: 2 % of the connections, some answered and some reset
  *     memory    20 %, then 90 % of the connections, each waiting on its own id
- *     open      all connections in a flood, each on its own id         ┐ three passes
+ *     open      all connections, each on its own id                    ┐ three passes
  *     fan-out   all connections on one id get a message of 100 bytes   ┘
  *
  * All servers of a round run at the same time. Memory is measured of all at once: it does not mind. In the passes they
@@ -20,17 +20,29 @@ export interface RoundOptions {
   connections: number;
   /** Measure memory with clients that have each received a message and come back. */
   afterMessages: boolean;
-  /** Open one connection after another in the passes, so that the server wakes for each. */
-  trickle: boolean;
+  /** How connections are opened in the passes. */
+  pace: Pace;
 }
+
+/**
+ * flood: in bursts that already wait, requests and all, when the server comes to look; trickle: as fast as one client can with
+ * a few hundred in flight, so that the server wakes for a few at a time; single: one after another, so that it wakes for each.
+ */
+export const PACES = ['flood', 'trickle', 'single'] as const;
+export type Pace = (typeof PACES)[number];
 
 const MESSAGE_BYTES = 100;
 const WARM_UPS = 10;
 const WARM_UP_SHARE = 0.02;
 const PASSES = 3;
 /** The client goes on as long as fewer connections are being established, and fewer wait to be accepted. */
-const FLOOD = { connectingMax: 64, acceptQueueMax: 256 };
-const TRICKLE = { connectingMax: 1, acceptQueueMax: 1 };
+const IN_FLIGHT: Record<Pace, { connectingMax: number; acceptQueueMax: number }> = {
+  flood: { connectingMax: 64, acceptQueueMax: 4000 },
+  trickle: { connectingMax: 64, acceptQueueMax: 256 },
+  single: { connectingMax: 1, acceptQueueMax: 1 },
+};
+/** Fewer than net.core.somaxconn, which is 4,096. */
+const BURST = 2000;
 
 /** Why a row has no sample: it cannot run here, or it did something wrong. */
 export interface Failure {
@@ -133,9 +145,14 @@ async function warmUp(entry: Entry, connections: number): Promise<void> {
   }
 }
 
-async function measurePass(entry: Entry, { connections, trickle }: RoundOptions): Promise<void> {
+async function measurePass(entry: Entry, { connections, pace }: RoundOptions): Promise<void> {
   const { server, sample } = entry;
-  const openCost = await costOf(server, connections, () => open(entry, connections, null, trickle ? TRICKLE : FLOOD));
+  const openCost = await costOf(server, connections, () =>
+    // An upgrade needs an answer, which a server that stands still does not give.
+    pace === 'flood' && entry.row.protocol === 'long-poll'
+      ? openInBursts(entry, connections)
+      : open(entry, connections, null, pace),
+  );
   await reset(entry);
   await open(entry, connections, SHARED_CHANNEL);
   const messageCost = await costOf(server, connections, () => fanOut(entry));
@@ -147,10 +164,24 @@ async function open(
   { client, server, row }: Entry,
   count: number,
   channel: string | null,
-  pace = FLOOD,
+  pace: Pace = 'trickle',
 ): Promise<void> {
-  const work = { port: server.port, protocol: row.protocol, count, channel, ...pace };
+  const work = { port: server.port, protocol: row.protocol, count, channel, ...IN_FLIGHT[pace] };
   await client.open(work);
+}
+
+/** The server stands still while a burst arrives, and has the machine to itself while it works it off. */
+async function openInBursts(entry: Entry, count: number): Promise<void> {
+  const pids = pidsOf(entry.server);
+  for (let left = count; left > 0; left -= BURST) {
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    try {
+      await open(entry, Math.min(BURST, left), null, 'flood');
+    } finally {
+      for (const pid of pids) process.kill(pid, 'SIGCONT');
+    }
+    await idleCpu(pids);
+  }
 }
 
 let messages = 0;

@@ -167,8 +167,8 @@ export function send(
 }
 
 /**
- * Sends at once; `last` as in reactor.ts. It completes only if it failed or not all of it fitted: then it has become an ordinary send, whose
- * completion says how much was sent.
+ * Sends at once; `last` as in reactor.ts. It completes only if it failed or not all of it fitted: then it has become an
+ * ordinary send, whose completion says how much was sent.
  *
  * @returns whether all was sent
  */

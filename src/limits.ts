@@ -85,7 +85,7 @@ export const CONNECTION_BYTES = {
   reactor: 3,
   /** src/reactor/timer-wheel.ts: who waits for a message has no timer. */
   timer: 0,
-  /** src/worker/connections.ts: phase, flags, excess u8; attempt, callback i32. */
+  /** src/worker/connections.ts: phase, flags, excess u8; hand-out, callback i32. */
   row: 11,
   /** src/worker/subscriptions.ts: six columns of i32. */
   subscription: 24,

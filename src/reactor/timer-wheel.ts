@@ -60,11 +60,6 @@ export class TimerWheel {
     this.#grow(sentinels + TIMERS_FIRST);
   }
 
-  /** Timers that are scheduled. */
-  get size(): number {
-    return this.#nodes.size;
-  }
-
   /**
    * Sets the timer of a slot, or moves it.
    *

@@ -151,7 +151,7 @@ export class Clients {
   /** A pending send is complete. Answers on a persistent connection need nothing more. */
   sent(connection: number): void {
     if (this.#connections.phase[connection] !== PHASE_SENDING) return;
-    const handOut = this.#connections.attempt[connection];
+    const handOut = this.#connections.handOut[connection];
     this.counters.messagesSent++;
     this.#finish(connection);
     this.#handOuts.settled(handOut, true);
@@ -161,7 +161,7 @@ export class Clients {
   closed(connection: number): void {
     const phase = this.#connections.phase[connection];
     if (phase === PHASE_WAITING) this.#stopWaiting(connection);
-    const handOut = this.#connections.attempt[connection];
+    const handOut = this.#connections.handOut[connection];
     this.#forget(connection);
     if (phase === PHASE_SENDING) this.#handOuts.settled(handOut, false);
   }
@@ -197,7 +197,7 @@ export class Clients {
       } else if (result === SEND_PENDING) {
         pending++;
         this.#connections.phase[connection] = PHASE_SENDING;
-        this.#connections.attempt[connection] = handOut;
+        this.#connections.handOut[connection] = handOut;
         this.#timers.schedule(connection, SEND_TIMEOUT_MS, this.#nowMs());
       } else {
         this.#forget(connection);

@@ -48,8 +48,8 @@ export class Connections {
   readonly flags: Uint8Array;
   /** What a client sent past its request, in units of EXCESS_UNIT_BYTES, rounded up. */
   readonly excess: Uint8Array;
-  /** In PHASE_SENDING: the attempt that the connection takes part in (hand-outs.ts). */
-  readonly attempt: Int32Array;
+  /** In PHASE_SENDING: the hand-out that the connection takes part in (hand-outs.ts). */
+  readonly handOut: Int32Array;
   readonly #callback: Int32Array;
   readonly #callbacks: ByteCells;
   readonly #partial = new Map<number, PartialHead>();
@@ -62,13 +62,13 @@ export class Connections {
     this.phase = new Uint8Array(capacity);
     this.flags = new Uint8Array(capacity);
     this.excess = new Uint8Array(capacity);
-    this.attempt = new Int32Array(capacity);
+    this.handOut = new Int32Array(capacity);
     this.#callback = new Int32Array(capacity);
     this.#callbacks = new ByteCells(capacity * cellsFor(CALLBACK_BYTES_MAX));
   }
 
   get columnBytes(): number {
-    const columns = [this.phase, this.flags, this.excess, this.attempt, this.#callback];
+    const columns = [this.phase, this.flags, this.excess, this.handOut, this.#callback];
     return columns.reduce((sum, column) => sum + column.byteLength, 0);
   }
 

@@ -24,7 +24,7 @@ import {
 import { encodeUnixAddress } from '../linux/socket-address.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
-import type { ClientReports } from './clients.js';
+import type { ClientReports, Clients } from './clients.js';
 
 const SEQUENCE_BYTES = 6;
 const NO_CONNECTION = -1;
@@ -34,15 +34,7 @@ export interface LinkOrders {
   hello(): Hello;
   /** Report every channel that has somebody waiting, by `subscribed`. */
   announce(): void;
-  deliver: (
-    sequence: number,
-    kind: number,
-    bytes: Uint8Array,
-    nameStart: number,
-    nameEnd: number,
-    dataStart: number,
-    dataEnd: number,
-  ) => void;
+  deliver: Clients['deliver'];
   sendListeners(receiverPath: string): void;
   stop(): void;
   /** There is no manager any more. */

@@ -2,7 +2,7 @@
  * Cuts a byte stream into the frames of frames.ts, wherever the chunks were split.
  *
  * A frame that lies whole within a chunk is shown in place; only one that spans chunks is copied, into a buffer of
- * the reader. Nothing is allocated for a frame, so that a manager reads a million SUBSCRIBED frames at the speed of the
+ * the reader. Nothing is allocated for a frame, so that a manager reads a million WAITING frames at the speed of the
  * loop below. At most one frame is held, so a reader holds at most `frameBytesMax` bytes.
  */
 

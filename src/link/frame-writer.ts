@@ -32,7 +32,7 @@ export class FrameWriter {
     this.#batch!.write(text, at, payloadBytes, 'utf8');
   }
 
-  /** A frame whose payload is the channel name bytes[start..end) (SUBSCRIBED, UNSUBSCRIBED). */
+  /** A frame whose payload is the channel name bytes[start..end) (WAITING, NOT_WAITING). */
   name(type: number, bytes: Uint8Array, start: number, end: number): void {
     const at = this.#begin(type, end - start);
     const batch = this.#batch!;

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { FrameReader, readJson, readSequence, readUint32 } from './frame-reader.js';
 import { FrameWriter } from './frame-writer.js';
-import { DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, SUBSCRIBED } from './frames.js';
+import { DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, WAITING } from './frames.js';
 
 type Seen = [type: number, payload: string];
 
@@ -45,7 +45,7 @@ test('each kind of frame survives a split at every byte', () => {
   const writer = new FrameWriter();
   writer.json(HELLO, { worker: 3, host: 'ä' });
   writer.frame(HELLO_END);
-  writer.name(SUBSCRIBED, Buffer.from('xalicex'), 1, 6);
+  writer.name(WAITING, Buffer.from('xalicex'), 1, 6);
   writer.deliver(2 ** 40 + 7, KIND_JSON, Buffer.from('bob'), Buffer.from('{"a":1}'));
   writer.delivered(2 ** 47 + 1, 4_000_000_000);
   const stream = writer.take();
@@ -59,7 +59,7 @@ test('each kind of frame survives a split at every byte', () => {
       types.push(type);
       const text = (from: number, to: number) => Buffer.from(bytes.subarray(from, to)).toString();
       if (type === HELLO) assert.deepEqual(readJson(bytes, start, end), { worker: 3, host: 'ä' });
-      if (type === SUBSCRIBED) assert.equal(text(start, end), 'alice');
+      if (type === WAITING) assert.equal(text(start, end), 'alice');
       if (type === DELIVER) {
         assert.equal(readSequence(bytes, start), 2 ** 40 + 7);
         assert.deepEqual([bytes[start + 6], bytes[start + 7]], [KIND_JSON, 3]);
@@ -72,7 +72,7 @@ test('each kind of frame survives a split at every byte', () => {
     };
     assert.ok(reader.read(stream.subarray(0, cut), visit));
     assert.ok(reader.read(stream.subarray(cut), visit));
-    assert.deepEqual(types, [HELLO, HELLO_END, SUBSCRIBED, DELIVER, DELIVERED]);
+    assert.deepEqual(types, [HELLO, HELLO_END, WAITING, DELIVER, DELIVERED]);
   }
 });
 

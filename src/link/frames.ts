@@ -6,26 +6,32 @@
  *     │ length │ type │ payload …   │   length: u32, little-endian, of type and payload together
  *     └────────┴──────┴─────────────┘
  *
- * Frames go both ways, many in one write. A worker dials, says HELLO, announces every channel that it has waiting
- * (SUBSCRIBED), then reports each change. The stream is ordered, which carries two guarantees:
+ * Frames go both ways, many in one write. A worker dials and says HELLO; the manager says WELCOME. The worker announces every
+ * channel that it has somebody on (WAITING for the classic queue, SUBSCRIBED for the other transports), says HELLO_END, and
+ * then reports each change. The stream is ordered, which carries these guarantees:
  *
- * - a worker that hands a message to the last connection of a channel sends UNSUBSCRIBED before DELIVERED, so when the
- *   manager reads DELIVERED its index is right for the next message of that channel;
- * - what was SUBSCRIBED before HELLO_END is what the worker held before it dialled.
+ * - a worker that hands a message to the last connection that waits on a channel sends NOT_WAITING before DELIVERED, so when
+ *   the manager reads DELIVERED its index is right for the queue's next message;
+ * - what was announced before HELLO_END is what the worker held before it dialled. Of the channels SUBSCRIBED there, the manager
+ *   sends (GAP, FAN_OUT) what was published after the position that HELLO named, before anything newer;
+ * - FAN_OUT frames come in the order of the log, and none is missing: a channel's begin with the first publication after its
+ *   SUBSCRIBED was read. So when POSITION or FAN_OUT with sequence s has come, the worker has seen everything up to s of all
+ *   channels whose SUBSCRIBED the manager had read by then; that a READ was answered tells that it had.
  *
- * Numbers are little-endian. A sequence is a u48 in 6 bytes (Buffer.readUIntLE), enough for 89 years at 100,000 a second.
+ * Numbers are little-endian. A sequence is a u48 in 6 bytes (Buffer.readUIntLE), enough for 89 years at 100,000 a second, and
+ * so is a time (ms since 1970).
  */
 
 /** Changes whenever a frame changes its meaning; a manager refuses workers of another version (and replaces them). */
-export const LINK_VERSION = 1;
+export const LINK_VERSION = 2;
 
 // worker → manager
 /** JSON {@link Hello}: the first frame. */
 export const HELLO = 1;
-/** The channel's name: it has a first waiting connection here. */
-export const SUBSCRIBED = 2;
+/** The channel's name: it has a first connection here that waits for a message of its queue (classic protocol). */
+export const WAITING = 2;
 /** The channel's name: its last waiting connection here has gone. */
-export const UNSUBSCRIBED = 3;
+export const NOT_WAITING = 3;
 /** u48 sequence, u32 receivers: verdict on one DELIVER. Receivers counts connections that were handed it whole. */
 export const DELIVERED = 4;
 /** JSON {@link WorkerStats}: about once a second. */
@@ -35,6 +41,23 @@ export const LISTENERS_SENT = 6;
 /** Empty: all channels held at the time of HELLO have been announced. */
 export const HELLO_END = 7;
 
+/** The channel's name: it has a first subscriber here. */
+export const SUBSCRIBED = 8;
+/** The channel's name: its last subscriber here has gone. */
+export const UNSUBSCRIBED = 9;
+/** u48 sequence, u32 receivers: answer to a FAN_OUT with FAN_OUT_RECEIPT, when the publication was tried on everyone. */
+export const RECEIVED = 10;
+/**
+ * u32 request, u48 after, name: asks for one page of what the log has of the channel after that sequence (READ_NOW: nothing, but
+ * the place where the log ends). Answered by HISTORY.
+ */
+export const READ = 11;
+/** u32 request, u8 kind, u8 length of id, id, u8 length of name, name, data: a client publishes. Answered by PUBLISHED. */
+export const PUBLISH = 12;
+
+/** In READ: the end of the log. */
+export const READ_NOW = 0xffff_ffff_ffff;
+
 // manager → worker
 /** u48 sequence, u8 kind, u8 length of name, name, data: hand this to the connections waiting on the channel. */
 export const DELIVER = 32;
@@ -42,6 +65,33 @@ export const DELIVER = 32;
 export const STOP = 33;
 /** Empty: pass the listening sockets to `<run directory>/listeners.sock`, then say LISTENERS_SENT. */
 export const SEND_LISTENERS = 34;
+
+/** u48 last sequence of the log, then its epoch in ASCII: the first frame, in answer to HELLO. */
+export const WELCOME = 35;
+/** u48 sequence, u48 time, u8 kind, u8 flags, u8 length of name, name, data: hand this to all subscribers of the channel. */
+export const FAN_OUT = 36;
+/**
+ * u32 request, u48 upTo, u48 gap, u8 more, then publications: u48 sequence, u48 time, u8 kind, u32 length of data, data. All that
+ * the log retains of the channel above `after` and up to `upTo`. gap: the highest sequence above `after` that retention has
+ * dropped, 0 for none. more: 1 where the log goes on after `upTo`: ask again from there.
+ */
+export const HISTORY = 37;
+/** u48 sequence, name: publications of the channel up to this one were dropped before they could be sent here. */
+export const GAP = 38;
+/** u32 request, u8 result (PUBLISHED_…), u48 sequence: answer to PUBLISH. */
+export const PUBLISHED = 39;
+/** u48 sequence: everything up to here has been sent. About once a second. */
+export const POSITION = 40;
+
+/** In the flags of FAN_OUT: the publisher waits to hear how many got it. */
+export const FAN_OUT_RECEIPT = 1;
+
+/** Results of PUBLISHED. */
+export const PUBLISHED_NEW = 0;
+/** The id was known: the sequence is the first one's. */
+export const PUBLISHED_DUPLICATE = 1;
+/** The log could not keep it. */
+export const PUBLISHED_FAILED = 2;
 
 /** Kinds of data, for encoders that must tell text from JSON (JSONP). */
 export const KIND_TEXT = 0;
@@ -59,6 +109,10 @@ export interface Hello {
   capacity: number;
   /** `host:port` of each listener, in the order in which the sockets are passed. */
   listeners: string[];
+  /** Of the log that the worker knew last; absent before it knew one. */
+  epoch?: string;
+  /** Up to where it has seen everything, in that epoch. */
+  position?: number;
 }
 
 export interface WorkerStats {

@@ -18,10 +18,10 @@ import {
   type Hello,
   LINK_VERSION,
   LISTENERS_SENT,
+  NOT_WAITING,
   STATS,
   STOP,
-  SUBSCRIBED,
-  UNSUBSCRIBED,
+  WAITING,
   type WorkerStats,
 } from '../link/frames.js';
 import type { Log } from '../log/log.js';
@@ -143,11 +143,11 @@ export class LinkServer {
     const { worker } = link.hello;
     link.silentLooks = 0;
     switch (type) {
-      case SUBSCRIBED:
-      case UNSUBSCRIBED:
+      case WAITING:
+      case NOT_WAITING:
         if (end === start || end - start > CHANNEL_NAME_BYTES_MAX)
           throw new LinkError('a channel name too long or empty');
-        if (type === SUBSCRIBED) this.#routes.subscribed(worker, bytes, start, end);
+        if (type === WAITING) this.#routes.subscribed(worker, bytes, start, end);
         else this.#routes.unsubscribed(worker, bytes, start, end);
         return;
       case DELIVERED:

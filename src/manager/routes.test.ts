@@ -10,7 +10,7 @@ import { Routes, type WorkerChannel } from './routes.js';
 
 const CHANNELS = ['a', 'b', 'c'];
 
-/** A worker as the link's contract has it: UNSUBSCRIBED before DELIVERED, verdicts in the order of what was sent. */
+/** A worker as the link's contract has it: NOT_WAITING before DELIVERED, verdicts in the order of what was sent. */
 class SimulatedWorker implements WorkerChannel {
   readonly number: number;
   readonly #routes: Routes;

@@ -1,11 +1,11 @@
 /**
  * The life of a publication between the log and the workers.
  *
- *     publish ── append ──┬─ nobody waits: queued ─────────────────────────────── SUBSCRIBED ─┐
+ *     publish ── append ──┬─ nobody waits: queued ─────────────────────────────── WAITING ─┐
  *                         └─ DELIVER to each worker that has the channel waiting ◄────────────┘
  *                               │ all verdicts in (a worker that died counts 0), or one of 1 or more a second ago
  *                               ├─ sum ≥ 1: removed from the log, then the next one of the channel
- *                               └─ sum = 0: stays; sent again if somebody subscribed meanwhile, else at SUBSCRIBED
+ *                               └─ sum = 0: stays; sent again if somebody subscribed meanwhile, else at WAITING
  *
  * One publication of a channel is in flight at a time (stop and wait), which keeps the channel's order. A *flight* is
  * the only state of a channel here, and exists only while something is in flight; what is queued lies in the log alone.
@@ -17,7 +17,7 @@
  * A publisher is told its publication's verdict, or 'queued' where there is none after a second. Publishers wait only
  * behind a flight: when it ends with nobody left to send to, all who wait for its channel are told 'queued'.
  *
- * After a verdict of 0 a worker is not tried again until it says SUBSCRIBED: the index may name a worker that has
+ * After a verdict of 0 a worker is not tried again until it says WAITING: the index may name a worker that has
  * nobody (channel-index.ts), and would name it for ever.
  */
 

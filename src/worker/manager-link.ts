@@ -14,11 +14,11 @@ import {
   HELLO_END,
   type Hello,
   LISTENERS_SENT,
+  NOT_WAITING,
   SEND_LISTENERS,
   STATS,
   STOP,
-  SUBSCRIBED,
-  UNSUBSCRIBED,
+  WAITING,
   type WorkerStats,
 } from '../link/frames.js';
 import { encodeUnixAddress } from '../linux/socket-address.js';
@@ -106,11 +106,11 @@ export class ManagerLink implements ClientReports {
   }
 
   subscribed(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#established) this.#writer.name(SUBSCRIBED, bytes, start, end);
+    if (this.#established) this.#writer.name(WAITING, bytes, start, end);
   }
 
   unsubscribed(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#established) this.#writer.name(UNSUBSCRIBED, bytes, start, end);
+    if (this.#established) this.#writer.name(NOT_WAITING, bytes, start, end);
   }
 
   delivered(sequence: number, receivers: number): void {

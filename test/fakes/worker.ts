@@ -10,9 +10,9 @@ import {
   HELLO_END,
   type Hello,
   LINK_VERSION,
+  NOT_WAITING,
   STATS,
-  SUBSCRIBED,
-  UNSUBSCRIBED,
+  WAITING,
   type WorkerStats,
 } from '../../src/link/frames.js';
 
@@ -71,11 +71,11 @@ export class FakeWorker {
   }
 
   subscribe(...channels: string[]): void {
-    this.#names(SUBSCRIBED, channels);
+    this.#names(WAITING, channels);
   }
 
   unsubscribe(...channels: string[]): void {
-    this.#names(UNSUBSCRIBED, channels);
+    this.#names(NOT_WAITING, channels);
   }
 
   verdict(sequence: number, receivers: number): void {

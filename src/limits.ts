@@ -87,7 +87,7 @@ export const CONNECTION_BYTES = {
   timer: 0,
   /** src/worker/connections.ts: phase, flags, excess u8; hand-out, callback i32. */
   row: 11,
-  /** src/worker/subscriptions.ts: six columns of i32. */
+  /** src/worker/subscriptions.ts: six columns of i32; a seventh is touched only by connections with a second channel. */
   subscription: 24,
   /** src/worker/subscriptions.ts: the hash table, two entries of i32. */
   table: 8,
@@ -97,3 +97,16 @@ export const CONNECTION_BYTES = {
 
 /** What an idle client may cost in user space. The C original took 272 bytes, uWebSockets takes 377. */
 export const CONNECTION_BYTES_MAX = 64;
+
+/**
+ * Memory of each further subscription of a connection, in the same way. On a channel that exists it is the row alone, on one of
+ * its own all of it.
+ */
+export const SUBSCRIPTION_BYTES = {
+  /** src/worker/subscriptions.ts: five columns of i32. */
+  row: 20,
+  /** src/worker/subscriptions.ts: three columns of i32. */
+  channel: 12,
+  table: 8,
+  name: 16,
+};

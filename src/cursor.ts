@@ -9,6 +9,7 @@
  * A sequence has one spelling only, so equal cursors are equal bytes.
  */
 
+import { equals } from './http/characters.js';
 import { EPOCH_BYTES_MAX } from './limits.js';
 
 /** `position` of a cursor: from the end of the log. */
@@ -53,8 +54,8 @@ export class Cursor {
    */
   parse(bytes: Uint8Array, start: number, end: number): boolean {
     this.reset();
-    if (isWord(bytes, start, end, NOW)) return true;
-    if (isWord(bytes, start, end, START)) {
+    if (equals(bytes, start, end, NOW)) return true;
+    if (equals(bytes, start, end, START)) {
       this.position = CURSOR_START;
       return true;
     }
@@ -72,19 +73,13 @@ export class Cursor {
 
   /** Whether the position is a sequence of this epoch. */
   isOf(epoch: Uint8Array): boolean {
-    return this.position >= 0 && isWord(this.epoch, 0, this.epochLength, epoch);
+    return this.position >= 0 && equals(this.epoch, 0, this.epochLength, epoch);
   }
 }
 
 /** The cursor as text. */
 export function formatCursor(epoch: string, sequence: number): string {
   return `${epoch}-${sequence}`;
-}
-
-function isWord(bytes: Uint8Array, start: number, end: number, word: Uint8Array): boolean {
-  if (end - start !== word.length) return false;
-  for (let i = 0; i < word.length; i++) if (bytes[start + i] !== word[i]) return false;
-  return true;
 }
 
 function parseSequence(bytes: Uint8Array, start: number, end: number): number {

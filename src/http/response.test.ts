@@ -53,7 +53,7 @@ test('OPTIONS is answered without a body, for preflights too', () => {
   assert.equal(text(optionsAnswer(true, NOW_MS)), `${fields}Connection: keep-alive\r\n\r\n`);
 });
 
-const REFUSED = [400, 404, 405, 408, 413, 414, 431, 500, 501, 503, 505];
+const REFUSED = [400, 404, 405, 408, 413, 414, 426, 431, 500, 501, 503, 505];
 
 test('a refusal is a whole response that says what is wrong and ends the connection', () => {
   for (const status of REFUSED) {

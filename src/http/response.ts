@@ -21,6 +21,7 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
   408: 'Request Timeout',
   413: 'Content Too Large',
   414: 'URI Too Long',
+  426: 'Upgrade Required',
   431: 'Request Header Fields Too Large',
   500: 'Internal Server Error',
   501: 'Not Implemented',
@@ -38,6 +39,10 @@ const REFUSALS: Readonly<Record<number, { reason: string; fields?: string[] }>> 
   408: { reason: 'the request did not arrive in time' },
   413: { reason: 'the request is too large' },
   414: { reason: 'the request line is too long' },
+  426: {
+    reason: 'only version 13 of the WebSocket protocol is supported',
+    fields: ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13'],
+  },
   431: { reason: 'the header fields are too many or too large' },
   500: { reason: 'the server failed' },
   501: { reason: 'this transfer coding is not supported' },
@@ -184,7 +189,7 @@ const refusals = new Map(
 /**
  * A whole response that refuses a request and ends the connection. Borrowed.
  *
- * @param status one of 400 404 405 408 413 414 431 500 501 503 505; anything else is a bug and throws
+ * @param status one of 400 404 405 408 413 414 426 431 500 501 503 505; anything else is a bug and throws
  * @param bodiless true to answer HEAD, which must not be sent a body (RFC 9110 section 9.3.2)
  */
 export function refusal(status: number, nowMs: number, bodiless = false): Uint8Array {

@@ -180,6 +180,11 @@ export class FrameWriter {
     this.#length += frames.length;
   }
 
+  /** What was collected since `length` was `start`; borrowed until the next frame. */
+  since(start: number): Uint8Array {
+    return this.#batch!.subarray(start, this.#length);
+  }
+
   /** Gives away all that was collected. The caller owns the buffer from now on; the writer begins a new one. */
   take(): Buffer {
     const batch = this.#batch === null ? Buffer.alloc(0) : this.#batch.subarray(0, this.#length);

@@ -97,3 +97,15 @@ export const CONNECTION_BYTES = {
 
 /** What an idle client may cost in user space. The C original took 272 bytes, uWebSockets takes 377. */
 export const CONNECTION_BYTES_MAX = 64;
+
+// The log.
+/** Idempotency key of a publication, in bytes of UTF-8: a UUID or a hash in hexadecimal, with room. */
+export const PUBLICATION_ID_BYTES_MAX = 128;
+/**
+ * Channels without anything retained of which the log knows exactly what they lost: at 24 to 64 bytes each, 64 MiB at most.
+ * Where more channels have lost all, a client that was away longer than the latest half of these marks may be told of a gap on
+ * a quiet channel that had none.
+ */
+export const GAP_MARKS_MAX = 1 << 20;
+/** Publications that one `expire` drops: some 10 ms. An append also drops what is too old, twice what it adds. */
+export const EXPIRE_PUBLICATIONS_MAX = 20_000;

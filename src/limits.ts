@@ -70,11 +70,11 @@ export const WORKERS_MAX = 250;
 /** Descriptors of a process that are not clients: Node's own, the link, listeners, the reactor's. */
 export const RESERVED_DESCRIPTORS = 64;
 
-// Defaults of the queue for absent clients (the original: one minute).
-export const QUEUE_SECONDS = 60;
-export const QUEUE_MESSAGES = 100;
-export const QUEUE_BYTES = 1 << 20;
-export const QUEUE_TOTAL_BYTES = 256 << 20;
+// Defaults of retention: what the log keeps of each channel (the original: one minute), and of all together.
+export const RETAIN_SECONDS = 60;
+export const RETAIN_MESSAGES = 100;
+export const RETAIN_BYTES = 1 << 20;
+export const RETAIN_TOTAL_BYTES = 256 << 20;
 
 /**
  * Memory of one idle long-poll, bytes in user space, by column; `limits.test.ts` measures each and fails when one has

@@ -33,7 +33,13 @@ describe('the HTTP API', () => {
         const duplicate = rest.id !== undefined && published.some(({ id }) => id === rest.id);
         const sequence = published.push({ channel, data: data.toString(), ...rest });
         const receivers = channel === 'alice' ? 2 : 0;
-        return { cursor: `e-${sequence}`, sequence, status: receivers > 0 ? 'delivered' : 'queued', receivers, duplicate };
+        return {
+          cursor: `e-${sequence}`,
+          sequence,
+          status: receivers > 0 ? 'delivered' : 'queued',
+          receivers,
+          duplicate,
+        };
       });
     api = createApi({ publisher: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1', logger });
     port = await api.listen('127.0.0.1', 0);

@@ -13,12 +13,7 @@
 import { isUtf8 } from 'node:buffer';
 import { isIP, type Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
-import {
-  API_BODY_BYTES_MAX,
-  BATCH_PUBLICATIONS_MAX,
-  MESSAGE_BYTES_MAX,
-  PUBLICATION_ID_BYTES_MAX,
-} from '../limits.js';
+import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
 import { LogError, type NewPublication } from '../log/log.js';
 import { CHANNEL_NAME_RULE, isChannelName } from '../manager/channel-name.js';
@@ -214,7 +209,8 @@ function refuseConnection({ code }: NodeJS.ErrnoException, socket: Socket): void
 function toApiError(error: FastifyError): ApiError {
   if (error instanceof ApiError) return error;
   // The manager says why, in its log; publishers may be strangers to its disks.
-  if (error instanceof LogError) return new ApiError(503, 'log_failed', 'the log cannot keep publications now; try again');
+  if (error instanceof LogError)
+    return new ApiError(503, 'log_failed', 'the log cannot keep publications now; try again');
   const problem = error.validation?.[0];
   if (problem !== undefined) {
     const at = fieldName(problem.instancePath);
@@ -225,7 +221,8 @@ function toApiError(error: FastifyError): ApiError {
     let message = `${subject} ${problem.message}`;
     if (missingProperty !== undefined) message = `${subject} is missing`;
     else if (additionalProperty !== undefined) message = `${subject} is not known`;
-    else if (problem.keyword === 'format') message = `${subject} must be ${FORMAT_RULES[(problem.params as { format: string }).format]}`;
+    else if (problem.keyword === 'format')
+      message = `${subject} must be ${FORMAT_RULES[(problem.params as { format: string }).format]}`;
     return new ApiError(400, 'invalid', message, field === '' ? undefined : field);
   }
   switch (error.code) {

@@ -11,7 +11,7 @@
 
 import { type Appended, type Log, LogError, type NewPublication, type Publication } from '../log/log.js';
 import type { FanOut } from './fan-out.js';
-import type { Logger } from './logger.js';
+import { atMostEvery, type Logger } from './logger.js';
 import type { Queue } from './queue.js';
 import type { Receipt, Receipts } from './receipts.js';
 
@@ -45,13 +45,12 @@ export class Publisher {
   readonly #queue: Queue;
   readonly #fanOut: FanOut;
   readonly #receipts: Receipts;
-  readonly #logger: Logger;
+  readonly #reportFailure: (error: LogError) => void;
   #published = 0;
   #duplicates = 0;
   #failed = 0;
   #pending = 0;
   #pendingBytes = 0;
-  #failureMs = Number.NEGATIVE_INFINITY;
   /** Ends when all appends made so far have. */
   #settled: Promise<unknown> = Promise.resolve();
 
@@ -60,7 +59,9 @@ export class Publisher {
     this.#queue = queue;
     this.#fanOut = fanOut;
     this.#receipts = receipts;
-    this.#logger = logger;
+    this.#reportFailure = atMostEvery(FAILURE_LOG_MS, ({ code, message }) =>
+      logger.error('the log keeps nothing', { code, reason: message, failed: this.#failed }),
+    );
   }
 
   get counters(): PublisherCounters {
@@ -157,10 +158,7 @@ export class Publisher {
   #refused(publications: number, error: Error): void {
     if (!(error instanceof LogError)) return;
     this.#failed += publications;
-    const nowMs = performance.now();
-    if (nowMs - this.#failureMs < FAILURE_LOG_MS) return;
-    this.#failureMs = nowMs;
-    this.#logger.error('the log keeps nothing', { code: error.code, reason: error.message, failed: this.#failed });
+    this.#reportFailure(error);
   }
 
   #receipt(sequence: number, duplicate: boolean): Receipt {

@@ -13,6 +13,8 @@ import {
   dated,
   datedHead,
   digitsOf,
+  NO_SNIFF,
+  NO_STORE,
   statusText,
   type Template,
   template,
@@ -44,12 +46,7 @@ const REFUSALS: Readonly<Record<number, { reason: string; fields?: string[] }>> 
 };
 
 /** A browser must not run what comes without a callback as a page, nor keep it: each poll has its own answer. */
-const CLASSIC_FIELDS = [
-  'Content-Type: text/javascript; charset=utf-8',
-  'Cache-Control: no-store',
-  ALLOW_ORIGIN,
-  'X-Content-Type-Options: nosniff',
-];
+const CLASSIC_FIELDS = ['Content-Type: text/javascript; charset=utf-8', NO_STORE, ALLOW_ORIGIN, NO_SNIFF];
 
 const LENGTH_FIELD = ascii('Content-Length: ');
 const CLASSIC_TAIL = ascii(`\r\n${CONNECTION.close}\r\n\r\n`);

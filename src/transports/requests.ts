@@ -31,7 +31,8 @@ import {
   POLL_TIMEOUT_S_MAX,
   REQUEST_LINE_BYTES_MAX,
 } from '../limits.js';
-import { homeAnswer, pollHead, sseHead, streamHead } from './heads.js';
+import { homeAnswer } from './answers.js';
+import { pollHead, sseHead, streamHead } from './heads.js';
 
 /** `route`: no path of this file; the classic transport's to judge. */
 export const ROUTE_CLASSIC = 0;

@@ -22,7 +22,7 @@ import {
   METHOD_POST,
   type RequestHead,
 } from '../http/request-head.js';
-import { ALLOW_READ, ALLOW_WRITE, optionsAnswer } from '../http/response.js';
+import { ALLOW_ALL, ALLOW_READ, ALLOW_WRITE, optionsAnswer } from '../http/response.js';
 import {
   CALLBACK_BYTES_MAX,
   CHANNELS_PER_CONNECTION_MAX,
@@ -54,7 +54,7 @@ export const ROUTE_ECHO = 7;
 export const ROUTE_ECHO_WEBSOCKET = 8;
 // `route`: anything from 400 is a status to refuse with; with 405, `allow` says what the path takes.
 
-/** Paths with the route of GET, or of POST where that is all they take. */
+/** Paths with the route of GET; of POST where they take that. */
 const PATHS: readonly (readonly [path: Uint8Array, route: number])[] = [
   [ascii('/v1/poll'), ROUTE_POLL],
   [ascii('/v1/sse'), ROUTE_SSE],
@@ -64,6 +64,9 @@ const PATHS: readonly (readonly [path: Uint8Array, route: number])[] = [
   [ascii('/echo'), ROUTE_ECHO],
   [ascii('/'), ROUTE_ANSWER],
 ];
+
+/** What a path takes, by its route, where that is not ALLOW_READ. */
+const ALLOWED: Readonly<Record<number, string>> = { [ROUTE_PUBLISH]: ALLOW_WRITE, [ROUTE_ECHO]: ALLOW_ALL };
 
 const CHANNEL = parameterName('channel');
 const AFTER = parameterName('after');
@@ -125,12 +128,12 @@ export class Requests {
     let route = this.#pathRoute(bytes, head.pathStart, head.pathEnd);
     if (route === ROUTE_CLASSIC) return ROUTE_CLASSIC;
     const { method } = head;
-    this.allow = route === ROUTE_PUBLISH ? ALLOW_WRITE : ALLOW_READ;
-    if (route === ROUTE_ECHO && method === METHOD_GET) route = ROUTE_ECHO_WEBSOCKET;
-    if (route === ROUTE_PUBLISH || route === ROUTE_ECHO) {
-      if (method === METHOD_POST) return this.#bodyRoute(bytes, head, route);
-      if (method !== METHOD_OPTIONS) return 405;
+    this.allow = ALLOWED[route] ?? ALLOW_READ;
+    if ((route === ROUTE_PUBLISH || route === ROUTE_ECHO) && method === METHOD_POST) {
+      return this.#bodyRoute(bytes, head, route);
     }
+    if (route === ROUTE_PUBLISH && method !== METHOD_OPTIONS) return 405;
+    if (route === ROUTE_ECHO) route = ROUTE_ECHO_WEBSOCKET;
     // A body would be taken for the next request by whoever did not read this one's head: refuse it.
     if (head.contentLength > 0 || head.chunked) return 400;
     if (method === METHOD_OPTIONS) {

@@ -19,7 +19,7 @@ import {
   ROUTE_WEBSOCKET,
 } from './requests.js';
 
-const requests = new Requests({ testEcho: true });
+const requests = new Requests({ testEcho: true, publishing: true });
 
 /** Routes a request whose bytes stand between others, and wipes them: what is needed was copied. */
 function routed(requestLine: string, fields: string[] = [], router = requests): number {
@@ -37,8 +37,7 @@ const get = (target: string, fields?: string[]): number => routed(`GET ${target}
 function channels(): string[] {
   const { channels, channelEnds, channelCount } = requests;
   return Array.from({ length: channelCount }, (_, i) => {
-    const start = i === 0 ? 0 : channelEnds[i - 1];
-    return Buffer.from(channels.subarray(start, channelEnds[i])).toString();
+    return Buffer.from(channels.subarray(requests.channelStart(i), channelEnds[i])).toString();
   });
 }
 
@@ -235,6 +234,12 @@ test('a publication needs a length that is not too large, and its type', () => {
   assert.equal(publish(['Content-Length: 5']), 415);
 });
 
+test('where clients may not publish at all, no body is read', () => {
+  const quiet = new Requests({ testEcho: false, publishing: false });
+  assert.equal(routed('POST /v1/publish HTTP/1.1', ['Content-Length: 5'], quiet), 403);
+  assert.equal(routed('GET /v1/publish HTTP/1.1', [], quiet), 405);
+});
+
 test('a method that a path does not take is refused, and what it takes is said', () => {
   for (const path of ['/', '/v1/poll?channel=a', '/v1/sse', '/v1/stream', '/v1/ws']) {
     for (const method of ['PUT', 'POST', 'DELETE', 'get']) {
@@ -301,7 +306,7 @@ test('the echo is there where it was asked for', () => {
   assert.equal(routed('HEAD /echo HTTP/1.1'), 426);
   assert.equal(routed('PUT /echo HTTP/1.1'), 405);
   assert.equal(requests.allow, ALLOW_ALL);
-  const production = new Requests();
+  const production = new Requests({ testEcho: false, publishing: false });
   assert.equal(routed('POST /echo HTTP/1.1', ['Content-Length: 5'], production), ROUTE_CLASSIC);
   assert.equal(routed('GET /echo HTTP/1.1', UPGRADE, production), ROUTE_CLASSIC);
 });

@@ -96,6 +96,7 @@ const OK = 0;
 
 export class Requests {
   readonly #testEcho: boolean;
+  readonly #publishing: boolean;
 
   /** The names one behind the other, each once; that of channel i ends at `channelEnds[i]`, where the next one begins. */
   readonly channels = new Uint8Array(REQUEST_LINE_BYTES_MAX);
@@ -119,8 +120,18 @@ export class Requests {
   readonly #value = new Uint8Array(VALUE_BYTES_MAX);
   #seen = 0;
 
-  constructor({ testEcho = false }: { /** Serve `/echo`. */ testEcho?: boolean } = {}) {
-    this.#testEcho = testEcho;
+  /**
+   * @param options.testEcho serve `/echo`
+   * @param options.publishing clients may publish on some channel; else POST /v1/publish is refused with its head
+   */
+  constructor(options: { testEcho: boolean; publishing: boolean }) {
+    this.#testEcho = options.testEcho;
+    this.#publishing = options.publishing;
+  }
+
+  /** Where the name of channel i begins in `channels`. */
+  channelStart(i: number): number {
+    return i === 0 ? 0 : this.channelEnds[i - 1];
   }
 
   /** ROUTE_… or a status. Offsets in `head` are into `bytes`. */
@@ -166,6 +177,7 @@ export class Requests {
 
   /** What can be refused before the body is read. */
   #bodyRoute(bytes: Uint8Array, head: RequestHead, route: number): number {
+    if (route === ROUTE_PUBLISH && !this.#publishing) return 403;
     if (head.contentLength < 0 && !head.chunked) return 411;
     if (head.contentLength > CLIENT_BODY_BYTES_MAX) return 413;
     // Pages of other origins may send other types without a preflight (Fetch standard, section 2.2.2).
@@ -220,7 +232,7 @@ export class Requests {
 
   #addChannel(bytes: Uint8Array, start: number, end: number): number {
     const { channels, channelEnds } = this;
-    const at = this.channelCount === 0 ? 0 : channelEnds[this.channelCount - 1];
+    const at = this.channelStart(this.channelCount);
     // Decoding never lengthens, and all values together are shorter than the request line.
     const length = decodeValue(bytes, start, end, channels, at);
     if (length === DECODING_FAILED || !validChannelName(channels, at, at + length)) return 400;
@@ -237,7 +249,7 @@ export class Requests {
   /** Whether channel i has the name that was decoded to `channels[at..at + length)`. */
   #isChannel(i: number, at: number, length: number): boolean {
     const { channels, channelEnds } = this;
-    const from = i === 0 ? 0 : channelEnds[i - 1];
+    const from = this.channelStart(i);
     if (channelEnds[i] - from !== length) return false;
     for (let k = 0; k < length; k++) if (channels[from + k] !== channels[at + k]) return false;
     return true;

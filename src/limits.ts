@@ -13,6 +13,9 @@ export const CHANNELS_PER_CONNECTION_MAX = 1024;
 /** The epoch of a cursor: URL-safe, chosen by the log. */
 export const EPOCH_BYTES_MAX = 32;
 
+/** The `id` that makes publishing idempotent, in bytes of UTF-8 (a length must fit one byte). */
+export const PUBLICATION_ID_BYTES_MAX = 128;
+
 /** Data of one publication. */
 export const MESSAGE_BYTES_MAX = 1 << 20;
 
@@ -38,6 +41,9 @@ export const CHUNK_LINE_BYTES_MAX = 256;
 /** Extensions, and trailer fields, of one request: nobody needs any, and each costs its time (RFC 9112 section 7.1.1). */
 export const CHUNK_EXTENSIONS_BYTES_MAX = 4096;
 export const TRAILER_BYTES_MAX = 4096;
+
+/** A client's mark on a message of a WebSocket, which its answer repeats, in UTF-16 units. */
+export const REF_LENGTH_MAX = 64;
 
 /** How long a poll is held, in seconds: unless it says otherwise, and at most. */
 export const POLL_TIMEOUT_S = 25;

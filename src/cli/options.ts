@@ -9,10 +9,10 @@
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
 import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import type { RetentionRule } from '../log/log.js';
 import { parseRetentionRule } from '../log/retention.js';
-import { CHANNEL_NAME_RULE, isChannelName } from '../manager/channel-name.js';
 import type { ServeOptions } from '../manager/options.js';
 import type { ReactorChoice } from '../reactor/choose.js';
 import { UsageError } from './errors.js';

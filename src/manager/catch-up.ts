@@ -61,7 +61,13 @@ export class CatchUp {
   /** While behind: publications of the channel after that sequence are to be sent. */
   owe(channel: string, after: number): void {
     const { channels } = this.#behind!;
-    if (!channels.has(channel)) channels.set(channel, after);
+    const owed = channels.get(channel);
+    if (owed === undefined || owed > after) channels.set(channel, after);
+  }
+
+  /** Up to where everything has been sent. */
+  get sent(): number {
+    return this.#behind?.after ?? this.#parts.position();
   }
 
   /** A channel that the worker held before it dialled: what it missed is owed. */

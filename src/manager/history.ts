@@ -10,7 +10,7 @@
 import type { Socket } from 'node:net';
 import { LINK_FRAME_BYTES_MAX } from '../limits.js';
 import { HISTORY_ENTRY_BYTES, HISTORY_HEADER_BYTES } from '../link/frame-writer.js';
-import { READ_NOW } from '../link/frames.js';
+import { HISTORY_BEYOND, HISTORY_COMPLETE, HISTORY_MORE, READ_NOW } from '../link/frames.js';
 import type { Log, Publication } from '../log/log.js';
 import type { LinkOutlet } from './link-outlet.js';
 
@@ -33,8 +33,10 @@ export interface HistoryParts {
   outlet: LinkOutlet;
   /** The worker's socket, to stop reading it. */
   socket: Pick<Socket, 'pause' | 'resume'>;
-  /** How far the fan-out has come. */
-  position(): number;
+  /** Up to where everything has been sent on the link. */
+  sent(): number;
+  /** What the channel has above that sequence is to be sent by FAN_OUT. */
+  owe(channel: string, after: number): void;
   /** The log could not be read. */
   failed(error: Error): void;
 }
@@ -52,19 +54,18 @@ export class History {
   }
 
   /**
-   * Answers with what the log has of the channel above `after`, or for READ_NOW with where the log ends. A sequence that
-   * the log has not reached is not of this log: then all that is retained is the answer, up to a place below `after`.
+   * Answers with what the log has of the channel above `after`, or for READ_NOW with where it ends: as far as the link has
+   * been sent everything, so that the worker's position may follow. What is newer comes by FAN_OUT.
    */
   read(request: number, after: number, channel: string): void {
-    const { log, outlet, position } = this.#parts;
-    const known = after <= log.last ? after : 0;
-    const now = after === READ_NOW;
-    if (outlet.backlogBytes <= BACKLOG_BYTES && (now || !log.hasNews(channel, known))) {
-      outlet.frames.history(request, now ? position() : log.last, 0, false, NONE);
+    const { log, outlet, sent } = this.#parts;
+    const hasRoom = outlet.backlogBytes <= BACKLOG_BYTES;
+    if (hasRoom && (after === READ_NOW || (after <= log.last && !log.hasNews(channel, after)))) {
+      outlet.frames.history(request, sent(), 0, HISTORY_COMPLETE, NONE);
       outlet.flushLater();
       return;
     }
-    this.#line.push({ request, after: now ? READ_NOW : known, channel });
+    this.#line.push({ request, after, channel });
     if (this.#line.length - this.#next >= LINE_MAX && !this.#paused) {
       this.#paused = true;
       this.#parts.socket.pause();
@@ -102,31 +103,39 @@ export class History {
   }
 
   async #answer({ request, after, channel }: Request): Promise<void> {
-    const { log, outlet, position } = this.#parts;
+    const { log, outlet, sent, owe } = this.#parts;
     if (after === READ_NOW) {
-      outlet.frames.history(request, position(), 0, false, NONE);
+      outlet.frames.history(request, sent(), 0, HISTORY_COMPLETE, NONE);
+    } else if (after > log.last) {
+      outlet.frames.history(request, sent(), 0, HISTORY_BEYOND, NONE);
     } else {
-      // What comes above this while the log reads is fanned out: the worker subscribed before it asked.
-      const { last } = log;
       const { publications, upTo, gaps } = await log.read([channel], after, HISTORY_BYTES);
-      const fitting = countFitting(publications);
       const gap = gaps[0]?.sequence ?? 0;
-      if (fitting === publications.length) outlet.frames.history(request, upTo, gap, upTo < last, publications);
-      else {
-        const cut = publications.slice(0, fitting);
-        outlet.frames.history(request, cut.at(-1)!.sequence, gap, true, cut);
+      const end = sent();
+      const page = publications.slice(0, countFitting(publications, end));
+      if (page.length < publications.length && publications[page.length]!.sequence <= end) {
+        outlet.frames.history(request, page.at(-1)!.sequence, gap, HISTORY_MORE, page);
+      } else if (upTo < end && upTo < log.last) {
+        outlet.frames.history(request, upTo, gap, HISTORY_MORE, page);
+      } else {
+        // The worker had not subscribed yet when some of this was given out: now it is owed that too.
+        if (end < upTo) owe(channel, end);
+        outlet.frames.history(request, end, gap, HISTORY_COMPLETE, page);
       }
     }
     outlet.flushLater();
   }
 }
 
-/** How many of a page's publications fit a frame: a log counts their data, and very small ones are mostly header. */
-function countFitting(publications: readonly Publication[]): number {
+/**
+ * How many of a page's publications are not above `end` and fit a frame: a log counts their data, and very small ones are
+ * mostly header.
+ */
+function countFitting(publications: readonly Publication[], end: number): number {
   let bytes = HISTORY_HEADER_BYTES;
-  for (const [i, { data }] of publications.entries()) {
+  for (const [i, { data, sequence }] of publications.entries()) {
     bytes += HISTORY_ENTRY_BYTES + data.length;
-    if (bytes > LINK_FRAME_BYTES_MAX) return i;
+    if (sequence > end || bytes > LINK_FRAME_BYTES_MAX) return i;
   }
   return publications.length;
 }

@@ -6,11 +6,11 @@
  */
 
 import { isUtf8 } from 'node:buffer';
+import { isChannelName } from '../channel-name.js';
 import { CHANNEL_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX, WORKERS_MAX } from '../limits.js';
 import { readJson, readSequence, readUint32 } from '../link/frame-reader.js';
 import { type Hello, KIND_JSON, KIND_TEXT, LINK_VERSION, type WorkerStats } from '../link/frames.js';
 import type { NewPublication } from '../log/log.js';
-import { isChannelName } from './channel-name.js';
 
 /** What a frame visitor throws about a peer that does not keep to the protocol; other errors are our own bugs. */
 export class LinkError extends Error {}

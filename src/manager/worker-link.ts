@@ -73,7 +73,14 @@ export class WorkerLink implements QueueLink, FanOutLink {
     const awaited = (sequence: number) => fanOut.awaits(hello.worker, sequence);
     this.#after = seenOf(hello, log.epoch, fanOut.position);
     this.#catchUp = new CatchUp({ ...common, awaited }, this.#after);
-    this.#history = new History({ ...common, socket });
+    this.#history = new History({
+      ...common,
+      socket,
+      sent: () => this.#catchUp.sent,
+      owe: (channel, after) => {
+        if (this.#catchUp.behind) this.#catchUp.owe(channel, after);
+      },
+    });
     socket.on('drain', () => this.#sendDeferred());
   }
 

@@ -90,11 +90,8 @@ export const CLIENT_MESSAGE_BYTES_MAX = CLIENT_BODY_BYTES_MAX;
 export const PARTIAL_MESSAGES_BYTES_MAX = 64 << 20;
 /** --test-echo: as large as conformance suites send. */
 export const ECHO_BYTES_MAX = 16 << 20;
-export const CLIENT_BATCH_PUBLICATIONS_MAX = 1000;
 /** Requests of one connection to publish that have no answer yet. */
 export const PUBLISHES_PENDING_MAX = 1000;
-/** The reference that a WebSocket's request may carry, in UTF-16 units. */
-export const REF_LENGTH_MAX = 128;
 
 /** How long clients that read slowly may delay the verdict on a message that others already have: once to twice this. */
 export const SWEEP_MS = 200;
@@ -178,8 +175,6 @@ export const SUBSCRIPTION_BYTES = {
 };
 
 // The log.
-/** Idempotency key of a publication, in bytes of UTF-8: a UUID or a hash in hexadecimal, with room. */
-export const PUBLICATION_ID_BYTES_MAX = 128;
 /**
  * Channels without anything retained of which the log knows exactly what they lost: at 24 to 64 bytes each, 64 MiB at most.
  * Where more channels have lost all, a client that was away longer than the latest half of these marks may be told of a gap on

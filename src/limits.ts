@@ -62,6 +62,8 @@ export const EXCESS_BYTES_MAX = REQUEST_HEAD_BYTES_MAX;
 export const UNREAD_ANSWERS_BYTES_MAX = 16384;
 
 export const REQUEST_HEAD_TIMEOUT_MS = 10_000;
+/** How long the body of a request may take, from its head on. */
+export const REQUEST_BODY_TIMEOUT_MS = 30_000;
 export const KEEP_ALIVE_IDLE_MS = 30_000;
 /** How long a refused client may go on sending before the connection is cut (RFC 9112 section 9.6). */
 export const LINGER_MS = 2_000;

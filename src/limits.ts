@@ -85,7 +85,6 @@ export const POLL_ANSWER_BYTES = 1 << 20;
 export const EXTRA_SUBSCRIPTIONS_MAX = 1 << 21;
 
 // What clients send.
-export const REQUEST_BODY_TIMEOUT_MS = 30_000;
 /** A WebSocket's message: a publication as JSON. */
 export const CLIENT_MESSAGE_BYTES_MAX = CLIENT_BODY_BYTES_MAX;
 /** WebSocket messages of one worker that have not come whole, together. */

@@ -14,7 +14,7 @@
 import { availableParallelism, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Cost, costOf, totalOf, userOf } from './costs.js';
-import { type BenchServer, type Publication, startC, startMegaComet } from './launch.js';
+import { type BenchServer, type Publication, startC, startMegaComet, startNode } from './launch.js';
 import { median } from './measure.js';
 import { choices, connectionsMax, integer, runProgram } from './program.js';
 import { alignColumns } from './report.js';
@@ -36,7 +36,10 @@ const ROWS: Row[] = [
   { key: 'megacomet', title: 'MegaComet', start: (n) => startMegaComet(n, 'auto') },
   { key: 'megacomet-epoll', title: 'MegaComet, epoll', start: (n) => startMegaComet(n, 'epoll') },
   { key: REFERENCE, title: 'minimal C epoll', start: (_, protocol) => startC('minimal-stream', [protocol], lines) },
+  { key: 'reactor', title: 'the reactor alone', start: (_, protocol) => startReactor(protocol, 'epoll') },
+  { key: 'io-uring', title: 'io_uring alone', start: (_, protocol) => startReactor(protocol, 'io-uring') },
 ];
+const DEFAULT_ROWS = 'megacomet,megacomet-epoll,c';
 
 const TRANSPORTS = ['sse', 'websocket'] as const;
 type Transport = (typeof TRANSPORTS)[number];
@@ -46,7 +49,7 @@ const USAGE = `Usage: npm run bench:fan-out -- [options]
   --connections N    for each server (default 15000; as many as the descriptor limit allows)
   --channels a,b     over how many channels they are spread (default 1,1000)
   --transports a,b   of ${TRANSPORTS.join(', ')} (default both)
-  --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default all)
+  --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default ${DEFAULT_ROWS})
   --rounds N         fresh processes each (default 3)
   --warm-ups N       fan-outs before the first that counts (default 10)
   --passes N         turns of each server in a round (default 4)
@@ -81,7 +84,7 @@ function readOptions(): FanOutOptions | null {
       connections: { type: 'string', default: String(Math.min(15_000, connectionsMax())) },
       channels: { type: 'string', default: '1,1000' },
       transports: { type: 'string', default: TRANSPORTS.join(',') },
-      rows: { type: 'string', default: ROWS.map((row) => row.key).join(',') },
+      rows: { type: 'string', default: DEFAULT_ROWS },
       rounds: { type: 'string', default: '3' },
       'warm-ups': { type: 'string', default: '10' },
       passes: { type: 'string', default: '4' },
@@ -105,7 +108,11 @@ function readOptions(): FanOutOptions | null {
   };
 }
 
-/** What minimal-stream.c reads. */
+function startReactor(protocol: Protocol, backend: string): Promise<BenchServer> {
+  return startNode('reactor-stream.js', [protocol, backend], lines);
+}
+
+/** What minimal-stream.c and servers/reactor-stream.ts read. */
 function lines(publications: Publication[]): string {
   return publications.map(({ channel, data }) => `${channel} ${data}\n`).join('');
 }

@@ -7,6 +7,12 @@
 /** Name of a channel, or client id of the classic protocol, in bytes of UTF-8 (a length must fit one byte). */
 export const CHANNEL_NAME_BYTES_MAX = 128;
 
+/** Channels of one connection. A GET names as many as fit its request line, a WebSocket subscribes to more. */
+export const CHANNELS_PER_CONNECTION_MAX = 1024;
+
+/** The epoch of a cursor: URL-safe, chosen by the log. */
+export const EPOCH_BYTES_MAX = 32;
+
 /** Data of one publication. */
 export const MESSAGE_BYTES_MAX = 1 << 20;
 
@@ -22,6 +28,21 @@ export const REQUEST_LINE_BYTES_MAX = 8192;
 export const HEADER_LINE_BYTES_MAX = 8192;
 export const HEADER_COUNT_MAX = 100;
 export const REQUEST_HEAD_BYTES_MAX = 16384;
+
+// Bodies of requests on the client port: one publication, or several small ones, as JSON.
+export const CLIENT_BODY_BYTES_MAX = MESSAGE_BYTES_MAX + 4096;
+/** Bodies of one worker that have not come whole, together. */
+export const PARTIAL_BODIES_BYTES_MAX = 64 << 20;
+/** A line of the chunked coding: a size of eight digits and an extension that nobody reads. */
+export const CHUNK_LINE_BYTES_MAX = 256;
+/** Extensions, and trailer fields, of one request: nobody needs any, and each costs its time (RFC 9112 section 7.1.1). */
+export const CHUNK_EXTENSIONS_BYTES_MAX = 4096;
+export const TRAILER_BYTES_MAX = 4096;
+
+/** How long a poll is held, in seconds: unless it says otherwise, and at most. */
+export const POLL_TIMEOUT_S = 25;
+export const POLL_TIMEOUT_S_MAX = 300;
+
 /** Name of a JSONP function. */
 export const CALLBACK_BYTES_MAX = 120;
 
@@ -87,7 +108,7 @@ export const CONNECTION_BYTES = {
   timer: 0,
   /** src/worker/connections.ts: phase, flags, excess u8; hand-out, callback i32. */
   row: 11,
-  /** src/worker/subscriptions.ts: six columns of i32. */
+  /** src/worker/subscriptions.ts: six columns of i32; a seventh is touched only by connections with a second channel. */
   subscription: 24,
   /** src/worker/subscriptions.ts: the hash table, two entries of i32. */
   table: 8,
@@ -97,3 +118,16 @@ export const CONNECTION_BYTES = {
 
 /** What an idle client may cost in user space. The C original took 272 bytes, uWebSockets takes 377. */
 export const CONNECTION_BYTES_MAX = 64;
+
+/**
+ * Memory of each further subscription of a connection, in the same way. On a channel that exists it is the row alone, on one of
+ * its own all of it.
+ */
+export const SUBSCRIPTION_BYTES = {
+  /** src/worker/subscriptions.ts: five columns of i32. */
+  row: 20,
+  /** src/worker/subscriptions.ts: three columns of i32. */
+  channel: 12,
+  table: 8,
+  name: 16,
+};

@@ -13,9 +13,9 @@
 import { isUtf8 } from 'node:buffer';
 import { isIP, type Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
+import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
 import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
-import { CHANNEL_NAME_RULE, isChannelName } from '../manager/channel-name.js';
 import type { Logger } from '../manager/logger.js';
 import type { Routes } from '../manager/routes.js';
 

@@ -86,7 +86,7 @@ describe('clients', () => {
       reactor,
       buffers,
       connections,
-      subscriptions: new Subscriptions(CAPACITY, [1, 2]),
+      subscriptions: new Subscriptions(CAPACITY, 0, [1, 2]),
       timers: new TimerWheel(),
       maxConnections: 4,
       clock: () => nowMs,

@@ -34,7 +34,7 @@ import {
   PHASE_WAITING,
 } from './connections.js';
 import { HandOuts } from './hand-outs.js';
-import { NONE, type Subscriptions } from './subscriptions.js';
+import { ADDED_FIRST, NONE, type Subscriptions } from './subscriptions.js';
 
 /** What the manager is told. */
 export interface ClientReports {
@@ -66,6 +66,9 @@ export class Clients {
   readonly #head = new RequestHead();
   readonly #name = new Uint8Array(256);
   readonly #expired = (connection: number): void => this.#timedOut(connection);
+  readonly #lost = (channel: number): void => {
+    this.#reports.unsubscribed(this.#name, 0, this.#subscriptions.copyName(channel, this.#name, 0));
+  };
   /** Connections whose send has timed out, how often, and what was still pending then. */
   readonly #slow = new Map<number, { pending: number; timeouts: number }>();
   readonly #clock: () => number;
@@ -187,8 +190,9 @@ export class Clients {
     const handOut = this.#handOuts.next();
     let receivers = 0;
     let pending = 0;
-    for (let connection = subscriptions.first(channel); connection !== NONE; ) {
-      const following = subscriptions.next(connection);
+    for (let row = subscriptions.first(channel); row !== NONE; ) {
+      const following = subscriptions.next(row);
+      const connection = subscriptions.connectionOf(row);
       this.#stopWaiting(connection);
       const result = this.#reactor.send(connection, this.#encoded(connection), true);
       if (result === SEND_DONE) {
@@ -202,7 +206,7 @@ export class Clients {
       } else {
         this.#forget(connection);
       }
-      connection = following;
+      row = following;
     }
     classic.end();
     this.counters.messagesSent += receivers;
@@ -298,7 +302,8 @@ export class Clients {
       this.#timers.cancel(connection);
       if (classic.callbackLength > 0) connections.setCallback(connection, classic.callback, 0, classic.callbackLength);
       const { id, idLength } = classic;
-      if (this.#subscriptions.add(connection, id, 0, idLength)) this.#reports.subscribed(id, 0, idLength);
+      const isFirst = this.#subscriptions.add(connection, id, 0, idLength) === ADDED_FIRST;
+      if (isFirst) this.#reports.subscribed(id, 0, idLength);
     } else if (outcome === ANSWER) {
       this.#answer(connection, classic.answer, this.#head.keepAlive);
     } else {
@@ -402,11 +407,7 @@ export class Clients {
   }
 
   #stopWaiting(connection: number): void {
-    const subscriptions = this.#subscriptions;
-    const channel = subscriptions.channelOf(connection);
-    const isLast = subscriptions.first(channel) === connection && subscriptions.next(connection) === NONE;
-    const length = isLast ? subscriptions.copyName(channel, this.#name, 0) : 0;
-    if (subscriptions.remove(connection)) this.#reports.unsubscribed(this.#name, 0, length);
+    this.#subscriptions.removeAll(connection, this.#lost);
   }
 
   /** Clears the row of a connection that the reactor has let go of. */

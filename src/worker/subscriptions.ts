@@ -1,17 +1,23 @@
 /**
- * Which connections wait on which channel, in typed arrays.
+ * Which connections are on which channels, in typed arrays. A subscription is a row:
  *
- *     hash table ──► channel: first connection, name, hash        connection: channel, next, previous
- *                             │                                        ▲          (doubly linked through the
- *                             └────────────────────────────────────────┘           connections of one channel)
+ *     hash table ──► channel: first row, name, hash          row: channel, next, previous   (doubly linked: the rows of
+ *                             │                               ▲                              one channel)
+ *                             └───────────────────────────────┤
+ *                                                             ├── next row of the connection
+ *     connection = its own row ───────────────────────────────┘   (singly linked, from the own row; it may be empty)
  *
- * A channel exists while a connection waits on it. The table is open addressing with linear probing; an entry is the
- * channel's number + 1. Removal shifts later entries back, so there are no tombstones and no rehash. The hash is keyed
- * (HalfSipHash), since strangers choose the names.
+ * The row with a connection's number is its own: its first subscription costs a connection nothing else. Further ones take
+ * rows above, from a pool; only these need a column that says whose they are.
  *
- * Links hold connection + 1 and channel + 1, so that 0, which an untouched page reads as, means none; and a link that
- * already has its value is not written, so that a client with a channel of its own never touches the pages of `next` and
- * `previous`. That is why idle clients cost less than the sum of the columns.
+ * A channel exists while somebody is on it. The table is open addressing with linear probing; an entry is the channel's
+ * number + 1. Removal shifts later entries back, so there are no tombstones. It doubles as it fills, by the hashes that are
+ * kept, and never shrinks. The hash is keyed (HalfSipHash), since strangers choose the names.
+ *
+ * All other arrays have their final size from the start, and cost only the pages that are touched. Hence links hold row + 1 and
+ * channel + 1, so that 0, which an untouched page reads as, means none; and a link that already has its value is not written:
+ * a client alone on its channel never touches the pages of `next` and `previous`, nor one with a single channel those
+ * of the connection's list. That is why idle clients cost less than the sum of the columns.
  */
 
 import assert from 'node:assert/strict';
@@ -19,16 +25,37 @@ import { CHANNEL_NAME_BYTES_MAX } from '../limits.js';
 import { halfSipHash } from '../link/half-sip-hash.js';
 import { ByteCells, cellsFor } from './byte-cells.js';
 
-/** No such channel or connection. */
+/** No such channel or row. */
 export const NONE = -1;
 
+// Results of `add`.
+/** No row is free. */
+export const FULL = -1;
+/** The connection was on that channel before. */
+export const ALREADY = 0;
+export const ADDED = 1;
+/** … and is the first one there. */
+export const ADDED_FIRST = 2;
+
+/** One page of entries. */
+const TABLE_ENTRIES_MIN = 1024;
+/** Entries for each channel at the least: 2 probes on average for a name that is there, 5 for one that is not (Knuth 6.4). */
+const TABLE_ROOM = 1.5;
+
 export class Subscriptions {
+  readonly #connections: number;
   readonly #k0: number;
   readonly #k1: number;
-  // For each connection.
+  // For each row.
   readonly #channelOf: Int32Array;
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
+  readonly #nextOfConnection: Int32Array;
+  /** For each row that is not a connection's own, from 0. */
+  readonly #connectionOf: Int32Array;
+  /** Rows of the pool that were ever used, and the first free one of these + 1. */
+  #highExtra = 0;
+  #freeExtra = 0;
   // For each channel.
   readonly #first: Int32Array;
   readonly #name: Int32Array;
@@ -36,37 +63,40 @@ export class Subscriptions {
   #highChannel = 0;
   #freeChannel = 0;
   // The hash table.
-  readonly #table: Int32Array;
-  readonly #mask: number;
+  #table = new Int32Array(TABLE_ENTRIES_MIN);
+  #mask = TABLE_ENTRIES_MIN - 1;
   readonly #names: ByteCells;
 
-  /** Channels that have somebody waiting. */
+  /** Channels that somebody is on. */
   channels = 0;
-  /** Connections that wait. */
-  waiting = 0;
+  /** Subscriptions: pairs of a connection and a channel. */
+  size = 0;
 
   /**
    * @param connections connection numbers are below this
+   * @param extraRows subscriptions beyond the first of each connection, of all together
    * @param key two random 32-bit numbers for the hash
    */
-  constructor(connections: number, key: readonly [number, number]) {
+  constructor(connections: number, extraRows: number, key: readonly [number, number]) {
+    const rows = connections + extraRows;
+    this.#connections = connections;
     [this.#k0, this.#k1] = key;
-    this.#channelOf = new Int32Array(connections);
-    this.#next = new Int32Array(connections);
-    this.#previous = new Int32Array(connections);
-    this.#first = new Int32Array(connections);
-    this.#name = new Int32Array(connections);
-    this.#hash = new Int32Array(connections);
-    const size = 2 ** Math.ceil(Math.log2(connections * 1.5));
-    this.#table = new Int32Array(size);
-    this.#mask = size - 1;
-    this.#names = new ByteCells(connections * cellsFor(CHANNEL_NAME_BYTES_MAX));
+    this.#channelOf = new Int32Array(rows);
+    this.#next = new Int32Array(rows);
+    this.#previous = new Int32Array(rows);
+    this.#nextOfConnection = new Int32Array(rows);
+    this.#connectionOf = new Int32Array(extraRows);
+    this.#first = new Int32Array(rows);
+    this.#name = new Int32Array(rows);
+    this.#hash = new Int32Array(rows);
+    this.#names = new ByteCells(rows * cellsFor(CHANNEL_NAME_BYTES_MAX));
   }
 
-  /** Bytes of the columns and the table, names apart: reserved once, touched as they are used. */
+  /** Bytes of the columns and the table, names apart: reserved, touched as they are used. */
   get columnBytes(): number {
-    const columns = [this.#channelOf, this.#next, this.#previous, this.#first, this.#name, this.#hash, this.#table];
-    return columns.reduce((sum, column) => sum + column.byteLength, 0);
+    const ofRows = [this.#channelOf, this.#next, this.#previous, this.#nextOfConnection, this.#connectionOf];
+    const ofChannels = [this.#first, this.#name, this.#hash, this.#table];
+    return [...ofRows, ...ofChannels].reduce((sum, column) => sum + column.byteLength, 0);
   }
 
   /** Bytes of the names held, at the most that there ever were. */
@@ -74,77 +104,16 @@ export class Subscriptions {
     return this.#names.usedBytes;
   }
 
+  // ── Channels ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
   /** The channel of that name, or NONE. */
   find(bytes: Uint8Array, start: number, end: number): number {
     return this.#lookUp(bytes, start, end, halfSipHash(bytes, start, end, this.#k0, this.#k1) | 0);
   }
 
-  /**
-   * Lets a connection, which waits on nothing yet, wait on the channel of that name.
-   *
-   * @returns true where it is the first one there
-   */
-  add(connection: number, bytes: Uint8Array, start: number, end: number): boolean {
-    assert(this.#channelOf[connection] === 0, 'a connection waits on one channel');
-    const hash = halfSipHash(bytes, start, end, this.#k0, this.#k1) | 0;
-    let channel = this.#lookUp(bytes, start, end, hash);
-    const isFirst = channel === NONE;
-    if (isFirst) channel = this.#createChannel(bytes, start, end, hash);
-    // The latest comes first: the kernel's list of polls has the same order, and io_uring finds in it what is to be
-    // cancelled at once when connections end in that order.
-    const head = this.#first[channel];
-    if (head !== 0) {
-      this.#next[connection] = head;
-      this.#previous[head - 1] = connection + 1;
-    }
-    this.#first[channel] = connection + 1;
-    this.#channelOf[connection] = channel + 1;
-    this.waiting++;
-    return isFirst;
-  }
-
-  /** The channel that a connection waits on, or NONE. */
-  channelOf(connection: number): number {
-    return this.#channelOf[connection] - 1;
-  }
-
-  /** A connection that waits on the channel. */
-  first(channel: number): number {
-    return this.#first[channel] - 1;
-  }
-
-  /** Another connection that waits on the same channel as `connection`, in list order, or NONE. */
-  next(connection: number): number {
-    return this.#next[connection] - 1;
-  }
-
   /** Copies a channel's name to `target` from `at`; returns its length. */
   copyName(channel: number, target: Uint8Array, at: number): number {
     return this.#names.copyTo(this.#name[channel], target, at);
-  }
-
-  /**
-   * Lets a connection wait no longer.
-   *
-   * @returns true where it was the last one; the channel's number is dead with that
-   */
-  remove(connection: number): boolean {
-    const channel = this.#channelOf[connection] - 1;
-    assert(channel >= 0, 'a connection that waits');
-    const next = this.#next[connection];
-    const previous = this.#previous[connection];
-    if (previous === 0) this.#first[channel] = next;
-    else this.#next[previous - 1] = next;
-    if (next !== 0) {
-      this.#previous[next - 1] = previous;
-      this.#next[connection] = 0;
-    }
-    if (previous !== 0) this.#previous[connection] = 0;
-    this.#channelOf[connection] = 0;
-    this.waiting--;
-    if (this.#first[channel] !== 0) return false;
-    this.#deleteChannel(channel);
-    return true;
   }
 
   /** Calls `visit` with every channel. */
@@ -153,6 +122,159 @@ export class Subscriptions {
       if (this.#name[channel] !== 0) visit(channel);
     }
   }
+
+  // ── Rows. A walk may remove the row that it is at, once it has asked for the following one. ────────────────────────
+
+  /** The latest row of the channel. */
+  first(channel: number): number {
+    return this.#first[channel] - 1;
+  }
+
+  /** The row before it in time on the same channel, or NONE. */
+  next(row: number): number {
+    return this.#next[row] - 1;
+  }
+
+  /** A row of the connection, or NONE. */
+  firstRow(connection: number): number {
+    return this.#channelOf[connection] !== 0 ? connection : this.#nextOfConnection[connection] - 1;
+  }
+
+  /** Another row of the same connection, or NONE. */
+  nextRow(row: number): number {
+    return this.#nextOfConnection[row] - 1;
+  }
+
+  connectionOf(row: number): number {
+    return row < this.#connections ? row : this.#connectionOf[row - this.#connections];
+  }
+
+  channelOf(row: number): number {
+    return this.#channelOf[row] - 1;
+  }
+
+  /** Whether the connection is on the channel. Walks over the rows of the connection. */
+  has(connection: number, channel: number): boolean {
+    for (let row = this.firstRow(connection); row !== NONE; row = this.nextRow(row)) {
+      if (this.#channelOf[row] === channel + 1) return true;
+    }
+    return false;
+  }
+
+  // ── Changes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Subscribes a connection to the channel of that name. Walks over the rows of the connection.
+   *
+   * @returns ADDED, ADDED_FIRST, ALREADY or FULL
+   */
+  add(connection: number, bytes: Uint8Array, start: number, end: number): number {
+    const hash = halfSipHash(bytes, start, end, this.#k0, this.#k1) | 0;
+    let channel = this.#lookUp(bytes, start, end, hash);
+    if (channel !== NONE && this.has(connection, channel)) return ALREADY;
+    const row = this.#channelOf[connection] === 0 ? connection : this.#takeExtra(connection);
+    if (row === NONE) return FULL;
+    const isFirst = channel === NONE;
+    if (isFirst) channel = this.#createChannel(bytes, start, end, hash);
+    // The latest comes first: the kernel's list of polls has the same order, and io_uring finds in it what is to be
+    // cancelled at once when connections end in that order.
+    const head = this.#first[channel];
+    if (head !== 0) {
+      this.#next[row] = head;
+      this.#previous[head - 1] = row + 1;
+    }
+    this.#first[channel] = row + 1;
+    this.#channelOf[row] = channel + 1;
+    this.size++;
+    return isFirst ? ADDED_FIRST : ADDED;
+  }
+
+  /**
+   * Ends one subscription, which must exist.
+   *
+   * @returns true where it was the last one of the channel, whose number is dead with that
+   */
+  remove(connection: number, channel: number): boolean {
+    assert(channel >= 0, 'a channel');
+    let row = connection;
+    if (this.#channelOf[connection] !== channel + 1) {
+      let before = connection;
+      for (row = this.#nextOfConnection[before] - 1; ; row = this.#nextOfConnection[before] - 1) {
+        assert(row !== NONE, 'a connection that is on the channel');
+        if (this.#channelOf[row] === channel + 1) break;
+        before = row;
+      }
+      this.#nextOfConnection[before] = this.#nextOfConnection[row];
+      this.#releaseExtra(row);
+    }
+    const isLast = this.#unlink(row);
+    if (isLast) this.#deleteChannel(channel);
+    return isLast;
+  }
+
+  /**
+   * Ends all subscriptions of a connection, if it has any.
+   *
+   * @param lost is told of each channel that has nobody left, while its name can still be copied. It must change nothing here.
+   */
+  removeAll(connection: number, lost: (channel: number) => void): void {
+    if (this.#channelOf[connection] !== 0) this.#removeRow(connection, lost);
+    let row = this.#nextOfConnection[connection] - 1;
+    if (row === NONE) return;
+    this.#nextOfConnection[connection] = 0;
+    do {
+      const following = this.#nextOfConnection[row] - 1;
+      this.#removeRow(row, lost);
+      this.#releaseExtra(row);
+      row = following;
+    } while (row !== NONE);
+  }
+
+  #removeRow(row: number, lost: (channel: number) => void): void {
+    const channel = this.#channelOf[row] - 1;
+    if (!this.#unlink(row)) return;
+    lost(channel);
+    this.#deleteChannel(channel);
+  }
+
+  /** Takes a row out of its channel's list. @returns true where the list is empty now */
+  #unlink(row: number): boolean {
+    const channel = this.#channelOf[row] - 1;
+    const next = this.#next[row];
+    const previous = this.#previous[row];
+    if (previous === 0) this.#first[channel] = next;
+    else this.#next[previous - 1] = next;
+    if (next !== 0) {
+      this.#previous[next - 1] = previous;
+      this.#next[row] = 0;
+    }
+    if (previous !== 0) this.#previous[row] = 0;
+    this.#channelOf[row] = 0;
+    this.size--;
+    return this.#first[channel] === 0;
+  }
+
+  /** A row of the pool, in the connection's list behind its own; or NONE. */
+  #takeExtra(connection: number): number {
+    let row = this.#freeExtra - 1;
+    if (row !== NONE) {
+      this.#freeExtra = this.#nextOfConnection[row];
+    } else {
+      if (this.#highExtra === this.#connectionOf.length) return NONE;
+      row = this.#connections + this.#highExtra++;
+    }
+    this.#connectionOf[row - this.#connections] = connection;
+    this.#nextOfConnection[row] = this.#nextOfConnection[connection];
+    this.#nextOfConnection[connection] = row + 1;
+    return row;
+  }
+
+  #releaseExtra(row: number): void {
+    this.#nextOfConnection[row] = this.#freeExtra;
+    this.#freeExtra = row + 1;
+  }
+
+  // ── The hash table ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   #lookUp(bytes: Uint8Array, start: number, end: number, hash: number): number {
     const table = this.#table;
@@ -172,13 +294,28 @@ export class Subscriptions {
     this.#first[channel] = 0;
     this.#hash[channel] = hash;
     this.#name[channel] = this.#names.store(bytes, start, end);
+    this.channels++;
+    if (this.channels * TABLE_ROOM > this.#table.length) this.#doubleTable();
+    this.#enter(channel);
+    return channel;
+  }
+
+  #enter(channel: number): void {
     const table = this.#table;
     const mask = this.#mask;
-    let at = hash & mask;
+    let at = this.#hash[channel] & mask;
     while (table[at] !== 0) at = (at + 1) & mask;
     table[at] = channel + 1;
-    this.channels++;
-    return channel;
+  }
+
+  /** In the order of the old table, so that the new one is written along two fronts and not all over. */
+  #doubleTable(): void {
+    const old = this.#table;
+    this.#table = new Int32Array(old.length * 2);
+    this.#mask = this.#table.length - 1;
+    for (let at = 0; at < old.length; at++) {
+      if (old[at] !== 0) this.#enter(old[at] - 1);
+    }
   }
 
   #deleteChannel(channel: number): void {

@@ -50,7 +50,7 @@ export class Worker implements ReactorEvents {
     const key = randomBytes(8);
     this.#reactor = makeReactor(config.reactor, { capacity, events: this, buffers }, log);
     this.#connections = new Connections(capacity);
-    this.#subscriptions = new Subscriptions(capacity, [key.readInt32LE(0), key.readInt32LE(4)]);
+    this.#subscriptions = new Subscriptions(capacity, 0, [key.readInt32LE(0), key.readInt32LE(4)]);
     this.#link = new ManagerLink(this.#reactor, buffers, config.runDirectory, {
       hello: () => ({
         version: LINK_VERSION,
@@ -176,7 +176,7 @@ export class Worker implements ReactorEvents {
   #reportStats(): void {
     this.#link.stats({
       connections: this.#connections.held,
-      waiting: this.#subscriptions.waiting,
+      waiting: this.#subscriptions.size,
       channels: this.#subscriptions.channels,
       accepting: this.#accepting && this.#connections.held < this.#config.maxConnections,
       ...this.#clients.counters,

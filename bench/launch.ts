@@ -119,8 +119,17 @@ async function startProgram(program: string, argumentList: string[], encode: Enc
   }
 }
 
-/** One worker that holds so many connections, and its manager. */
-export async function startMegaComet(connections: number, reactor: ReactorChoice): Promise<BenchServer> {
+export interface MegaCometServer extends BenchServer {
+  /** Base address of the HTTP API. */
+  api: string;
+}
+
+/** One worker that holds so many connections, and its manager. `more` are options of serve and win over the others. */
+export async function startMegaComet(
+  connections: number,
+  reactor: ReactorChoice,
+  more: string[] = [],
+): Promise<MegaCometServer> {
   const runDirectory = await mkdtemp(join(tmpdir(), 'megacomet-bench-'));
   const [port, apiPort, classicPort] = await freePorts(3);
   const api = `http://127.0.0.1:${apiPort}`;
@@ -136,7 +145,7 @@ export async function startMegaComet(connections: number, reactor: ReactorChoice
     'max-connections': connections + 1000,
     'orphan-seconds': 5,
   };
-  const argumentList = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const argumentList = [...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]), ...more];
   const removeRunDirectory = (): Promise<void> => rm(runDirectory, { recursive: true, force: true });
   const { child, stop } = spawnServer(process.execPath, [program, 'serve', ...argumentList], removeRunDirectory);
   child.stdout!.resume();
@@ -145,6 +154,7 @@ export async function startMegaComet(connections: number, reactor: ReactorChoice
     const status = await statusOf(api, child);
     return {
       port,
+      api,
       processes: [
         ...status.workers.map(({ pid }) => ({ role: 'worker' as const, pid })),
         { role: 'manager', pid: status.pid },

@@ -9,21 +9,19 @@
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
-import { Agent, type IncomingMessage, request } from 'node:http';
-import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type MegaCometServer, startMegaComet } from './launch.js';
 import { type Cpu, cpuOf, idleCpu, median } from './measure.js';
 import { choices, integer, runProgram } from './program.js';
+import { Publisher, Reader } from './publisher.js';
 import { alignColumns } from './report.js';
 
+/** Publications in a request. */
 const BATCH = 100;
 const MESSAGE_BYTES = 100;
 const WARM_UP_SECONDS = 2;
-const CATCH_UP_MS = 30_000;
 
 interface Row {
   key: string;
@@ -148,7 +146,12 @@ async function measure(row: Row, readers: Readers, options: PublishOptions): Pro
 async function publishFor(server: MegaCometServer, readers: Readers, options: PublishOptions): Promise<Sample> {
   const pids = server.processes.map(({ pid }) => pid);
   const reader = readers === 'one' ? await Reader.open(server.port, options.channels) : null;
-  const publisher = new Publisher(server.api, options);
+  const publisher = await Publisher.open(server.api, {
+    connections: options.atOnce,
+    channels: options.channels,
+    batch: BATCH,
+    messageBytes: MESSAGE_BYTES,
+  });
   const warmUp = await publisher.run(WARM_UP_SECONDS);
   const before = await idleCpu(pids);
   const start = performance.now();
@@ -168,129 +171,6 @@ async function publishFor(server: MegaCometServer, readers: Readers, options: Pu
     managerShare: used('manager', busy, 'total') / seconds,
     workerMicros: (used('worker', after, 'total') / count) * 1e6,
   };
-}
-
-/** Publishes over a few connections at once. */
-class Publisher {
-  private readonly agent: Agent;
-  private readonly url: string;
-  private readonly atOnce: number;
-  /** Ready-made bodies of requests, sent in turn. */
-  private readonly bodies: string[];
-  private next = 0;
-
-  constructor(api: string, { atOnce, channels }: PublishOptions) {
-    this.agent = new Agent({ keepAlive: true, maxSockets: atOnce });
-    this.url = `${api}/v1/publish`;
-    this.atOnce = atOnce;
-    const data = 'x'.repeat(MESSAGE_BYTES);
-    const channelOf = (n: number): string => `c${n % channels}`;
-    this.bodies = Array.from({ length: channels }, (_, body) =>
-      JSON.stringify(Array.from({ length: BATCH }, (_, n) => ({ channel: channelOf(body * BATCH + n), data }))),
-    );
-  }
-
-  /** Publishes for so long, until the last answer. Returns how many. */
-  async run(seconds: number): Promise<number> {
-    const deadline = performance.now() + seconds * 1000;
-    let published = 0;
-    await Promise.all(
-      Array.from({ length: this.atOnce }, async () => {
-        while (performance.now() < deadline) {
-          await this.post(this.bodies[this.next++ % this.bodies.length]);
-          published += BATCH;
-        }
-      }),
-    );
-    return published;
-  }
-
-  end(): void {
-    this.agent.destroy();
-  }
-
-  private post(body: string): Promise<void> {
-    const headers = { 'content-type': 'application/json', 'content-length': body.length };
-    return new Promise((resolve, reject) => {
-      const answered = (response: IncomingMessage): void => {
-        let answer = '';
-        response.setEncoding('latin1');
-        response.on('data', (chunk: string) => (answer += chunk));
-        response.on('error', reject);
-        response.on('end', () => {
-          const right = response.statusCode === 200 && (JSON.parse(answer) as unknown[]).length === BATCH;
-          if (right) resolve();
-          else reject(new Error(`publish: ${response.statusCode} ${answer.slice(0, 200)}`));
-        });
-      };
-      request(this.url, { method: 'POST', agent: this.agent, headers }, answered).on('error', reject).end(body);
-    });
-  }
-}
-
-const BLOCK_END = Buffer.from('\n\n');
-const DATA = Buffer.from('\ndata: {"channel":');
-
-/** One event stream on all channels, which counts publications. */
-class Reader {
-  private readonly socket: Socket;
-  private count = 0;
-  private rest: Buffer = Buffer.alloc(0);
-  private failure: string | null = null;
-  private live = false;
-
-  static async open(port: number, channels: number): Promise<Reader> {
-    const names = Array.from({ length: channels }, (_, n) => `channel=c${n}`).join('&');
-    const reader = new Reader(port, names);
-    await reader.waitFor('the stream to be live', () => reader.live);
-    return reader;
-  }
-
-  private constructor(port: number, query: string) {
-    this.socket = connect(port, '127.0.0.1');
-    this.socket.on('error', (error) => (this.failure ??= error.message));
-    this.socket.on('close', () => (this.failure ??= 'the server has closed the stream'));
-    this.socket.on('data', (chunk) => this.read(chunk));
-    this.socket.write(`GET /v1/sse?${query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
-  }
-
-  /** Resolves when so many publications have come since the start. */
-  until(count: number): Promise<void> {
-    return this.waitFor(`${count} publications`, () => {
-      if (this.count > count) this.failure ??= `${this.count} publications instead of ${count}`;
-      return this.count === count;
-    });
-  }
-
-  end(): void {
-    this.socket.destroy();
-  }
-
-  private read(chunk: Buffer): void {
-    const bytes = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
-    let from = 0;
-    for (let end: number; (end = bytes.indexOf(BLOCK_END, from)) >= 0; from = end + 2) {
-      const data = bytes.indexOf(DATA, from);
-      if (data >= 0 && data < end) this.count++;
-      else this.takeOther(bytes.toString('latin1', from, end));
-    }
-    this.rest = bytes.subarray(from);
-  }
-
-  private takeOther(block: string): void {
-    if (block.startsWith('event: gap')) this.failure ??= `a gap: ${block}`;
-    else if (block.startsWith('HTTP/') && !block.startsWith('HTTP/1.1 200 ')) this.failure ??= block.slice(0, 80);
-    else if (block.startsWith('id: ')) this.live = true;
-  }
-
-  private async waitFor(what: string, condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + CATCH_UP_MS;
-    while (!condition()) {
-      if (this.failure !== null) throw new Error(`reader: ${this.failure}, after ${this.count} publications`);
-      if (performance.now() > deadline) throw new Error(`reader: waited in vain for ${what}, has ${this.count}`);
-      await sleep(10);
-    }
-  }
 }
 
 const HEADINGS = [

@@ -156,8 +156,8 @@ function splitHead(text: string): [string[], string] {
   return end < 4 ? [[], text] : [[text.slice(0, end)], text.slice(end)];
 }
 
-/** Answers with a Content-Length. */
-function splitAnswers(text: string): string[] {
+/** Answers with a Content-Length, and last what has come of the next one. */
+export function splitAnswers(text: string): string[] {
   const answers: string[] = [];
   for (let from = 0; ; ) {
     const end = text.indexOf('\r\n\r\n', from) + 4;

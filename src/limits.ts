@@ -16,6 +16,9 @@ export const EPOCH_BYTES_MAX = 32;
 /** Data of one publication. */
 export const MESSAGE_BYTES_MAX = 1 << 20;
 
+/** Idempotency key of a publication. */
+export const PUBLICATION_ID_BYTES_MAX = 128;
+
 /** Publications in one batch, and the size of an API request: a batch of small ones or a few large. */
 export const BATCH_PUBLICATIONS_MAX = 10_000;
 export const API_BODY_BYTES_MAX = 8 << 20;
@@ -65,6 +68,31 @@ export const SEND_PROGRESS_BYTES_MIN = 4096;
 export const SEND_TIMEOUTS_MAX = 4;
 /** Send buffers of one worker; above it, clients that do not read are cut off. */
 export const SEND_BYTES_MAX = 128 << 20;
+/** What a subscriber that does not read may leave in this process; above it the connection is ended (its client resumes). */
+export const SLOW_CONSUMER_BYTES_MAX = 1 << 20;
+/** Streams hear from the server this often, so that proxies with a time-out of a minute keep them. */
+export const HEARTBEAT_MS = 45_000;
+/** What a connection is sent at one time when it is caught up with; the next part follows when it has read that. */
+export const CATCH_UP_BYTES = 64 << 10;
+/** Messages in one answer of a long-poll, about; the rest is for the next one. */
+export const POLL_ANSWER_BYTES = 1 << 20;
+/** Subscriptions of a worker beyond the first of each connection. */
+export const EXTRA_SUBSCRIPTIONS_MAX = 1 << 21;
+
+// What clients send.
+export const REQUEST_BODY_TIMEOUT_MS = 30_000;
+/** A WebSocket's message: a publication as JSON. */
+export const CLIENT_MESSAGE_BYTES_MAX = CLIENT_BODY_BYTES_MAX;
+/** WebSocket messages of one worker that have not come whole, together. */
+export const PARTIAL_MESSAGES_BYTES_MAX = 64 << 20;
+/** --test-echo: as large as conformance suites send. */
+export const ECHO_BYTES_MAX = 16 << 20;
+export const CLIENT_BATCH_PUBLICATIONS_MAX = 1000;
+/** Requests of one connection to publish that have no answer yet. */
+export const PUBLISHES_PENDING_MAX = 1000;
+/** The reference that a WebSocket's request may carry, in UTF-16 units. */
+export const REF_LENGTH_MAX = 128;
+
 /** How long clients that read slowly may delay the verdict on a message that others already have: once to twice this. */
 export const SWEEP_MS = 200;
 
@@ -86,6 +114,20 @@ export const LINK_BATCH_BYTES = 32 << 10;
 export const LINK_PENDING_BYTES_MAX = 64 << 20;
 /** How long a stopping worker may take to finish what it is sending. */
 export const STOP_MS = 1_000;
+
+// Publications that a worker keeps for clients that catch up, each counted with what it costs beside its data.
+/** Of one channel: several pages of the manager's, so that readers at different places share them. */
+export const HISTORY_CHANNEL_BYTES_MAX = 4 << 20;
+/** Live ones of a channel, kept until the manager has answered what was asked. */
+export const HISTORY_ASIDE_BYTES_MAX = 1 << 20;
+/** Of all channels of a worker. */
+export const HISTORIES_BYTES_MAX = 32 << 20;
+/** How long a history is kept that nobody uses, at least. */
+export const HISTORY_IDLE_MS = 30_000;
+/** An object, a Buffer, a place in an array. */
+export const CACHED_PUBLICATION_OVERHEAD_BYTES = 250;
+/** The history of a channel without publications: objects and entries of maps. */
+export const HISTORY_OVERHEAD_BYTES = 500;
 
 export const WORKERS_MAX = 250;
 /** Descriptors of a process that are not clients: Node's own, the link, listeners, the reactor's. */

@@ -14,7 +14,7 @@ import {
   HEADER_SEC_WEBSOCKET_VERSION,
   type RequestHead,
 } from '../http/request-head.js';
-import { statusText } from '../http/response.js';
+import { statusText } from '../http/template.js';
 import { WINDOW_BITS_MAX, WINDOW_BITS_MIN } from './deflate.js';
 
 const BAD_REQUEST = -400;

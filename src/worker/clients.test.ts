@@ -86,14 +86,23 @@ describe('clients', () => {
       reactor,
       buffers,
       connections,
-      subscriptions: new Subscriptions(CAPACITY, 0, [1, 2]),
+      waiters: new Subscriptions(CAPACITY, 0, [1, 2]),
+      subscribers: new Subscriptions(CAPACITY, 8, [1, 2]),
       timers: new TimerWheel(),
       maxConnections: 4,
+      mayPublish: () => false,
+      testEcho: false,
       clock: () => nowMs,
       reports: {
-        subscribed: (...name) => reported.push(`+${text(...name)}`),
-        unsubscribed: (...name) => reported.push(`-${text(...name)}`),
+        established: true,
+        waiting: (...name) => reported.push(`+${text(...name)}`),
+        notWaiting: (...name) => reported.push(`-${text(...name)}`),
         delivered: (sequence, receivers) => reported.push(`${sequence}:${receivers}`),
+        subscribed: (...name) => reported.push(`subscribed ${text(...name)}`),
+        unsubscribed: (...name) => reported.push(`unsubscribed ${text(...name)}`),
+        received: (sequence, receivers) => reported.push(`received ${sequence}:${receivers}`),
+        read: (request, after, ...name) => reported.push(`read ${request} ${after} ${text(...name)}`),
+        publish: (request) => reported.push(`publish ${request}`),
       },
     });
   });
@@ -109,7 +118,7 @@ describe('clients', () => {
   const deliver = (channel: string, data: string, kind = KIND_TEXT) => {
     const bytes = Buffer.from(channel + data);
     const nameEnd = Buffer.byteLength(channel);
-    clients.deliver(++sequence, kind, bytes, 0, nameEnd, nameEnd, bytes.length);
+    clients.queue.deliver(++sequence, kind, bytes, 0, nameEnd, nameEnd, bytes.length);
   };
   const tick = (ms: number) => {
     nowMs = ms;

@@ -10,4 +10,8 @@ export interface WorkerConfig {
   maxConnections: number;
   orphanSeconds: number;
   reactor: 'io-uring' | 'epoll';
+  /** Patterns of the channels to which clients may publish (src/channel-pattern.ts). */
+  clientPublish: string[];
+  /** Serve /echo. */
+  testEcho: boolean;
 }

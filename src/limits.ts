@@ -16,9 +16,6 @@ export const EPOCH_BYTES_MAX = 32;
 /** Data of one publication. */
 export const MESSAGE_BYTES_MAX = 1 << 20;
 
-/** Idempotency key of a publication. */
-export const PUBLICATION_ID_BYTES_MAX = 128;
-
 /** Publications in one batch, and the size of an API request: a batch of small ones or a few large. */
 export const BATCH_PUBLICATIONS_MAX = 10_000;
 export const API_BODY_BYTES_MAX = 8 << 20;
@@ -133,11 +130,11 @@ export const WORKERS_MAX = 250;
 /** Descriptors of a process that are not clients: Node's own, the link, listeners, the reactor's. */
 export const RESERVED_DESCRIPTORS = 64;
 
-// Defaults of the queue for absent clients (the original: one minute).
-export const QUEUE_SECONDS = 60;
-export const QUEUE_MESSAGES = 100;
-export const QUEUE_BYTES = 1 << 20;
-export const QUEUE_TOTAL_BYTES = 256 << 20;
+// Defaults of retention: what the log keeps of each channel (the original: one minute), and of all together.
+export const RETAIN_SECONDS = 60;
+export const RETAIN_MESSAGES = 100;
+export const RETAIN_BYTES = 1 << 20;
+export const RETAIN_TOTAL_BYTES = 256 << 20;
 
 /**
  * Memory of one idle long-poll, bytes in user space, by column; `limits.test.ts` measures each and fails when one has
@@ -173,3 +170,15 @@ export const SUBSCRIPTION_BYTES = {
   table: 8,
   name: 16,
 };
+
+// The log.
+/** Idempotency key of a publication, in bytes of UTF-8: a UUID or a hash in hexadecimal, with room. */
+export const PUBLICATION_ID_BYTES_MAX = 128;
+/**
+ * Channels without anything retained of which the log knows exactly what they lost: at 24 to 64 bytes each, 64 MiB at most.
+ * Where more channels have lost all, a client that was away longer than the latest half of these marks may be told of a gap on
+ * a quiet channel that had none.
+ */
+export const GAP_MARKS_MAX = 1 << 20;
+/** Publications that one `expire` drops: some 10 ms. An append also drops what is too old, twice what it adds. */
+export const EXPIRE_PUBLICATIONS_MAX = 20_000;

@@ -23,7 +23,7 @@ import {
 const BATCH_BYTES_FIRST = 1024;
 /** A u48: a sequence or a time. */
 const SEQUENCE_BYTES = 6;
-/** HISTORY: request, upTo, gap, more. */
+/** HISTORY: request, upTo, gap, rest. */
 export const HISTORY_HEADER_BYTES = FRAME_HEADER_BYTES + 4 + 2 * SEQUENCE_BYTES + 1;
 /** Each publication in HISTORY, before its data: sequence, time, kind, length. */
 export const HISTORY_ENTRY_BYTES = 2 * SEQUENCE_BYTES + 1 + 4;
@@ -130,8 +130,8 @@ export class FrameWriter {
     for (let i = start; i < end; i++) batch[at++] = bytes[i]!;
   }
 
-  /** HISTORY: a page of a channel. */
-  history(request: number, upTo: number, gap: number, more: boolean, publications: readonly FramePublication[]): void {
+  /** HISTORY: a page of a channel; rest is one of HISTORY_…. */
+  history(request: number, upTo: number, gap: number, rest: number, publications: readonly FramePublication[]): void {
     let bytes = HISTORY_HEADER_BYTES - FRAME_HEADER_BYTES;
     for (const { data } of publications) bytes += HISTORY_ENTRY_BYTES + data.length;
     let at = this.#begin(HISTORY, bytes);
@@ -139,7 +139,7 @@ export class FrameWriter {
     at = batch.writeUInt32LE(request, at);
     at = batch.writeUIntLE(upTo, at, SEQUENCE_BYTES);
     at = batch.writeUIntLE(gap, at, SEQUENCE_BYTES);
-    batch[at++] = more ? 1 : 0;
+    batch[at++] = rest;
     for (const { sequence, timeMs, kind, data } of publications) {
       at = batch.writeUIntLE(sequence, at, SEQUENCE_BYTES);
       at = batch.writeUIntLE(timeMs, at, SEQUENCE_BYTES);
@@ -178,6 +178,11 @@ export class FrameWriter {
     this.#batch = this.#reserve(frames.length);
     this.#batch.set(frames, this.#length);
     this.#length += frames.length;
+  }
+
+  /** What was collected since `length` was `start`; borrowed until the next frame. */
+  since(start: number): Uint8Array {
+    return this.#batch!.subarray(start, this.#length);
   }
 
   /** Gives away all that was collected. The caller owns the buffer from now on; the writer begins a new one. */

@@ -83,10 +83,10 @@ test('each frame of the streams has the bytes that frames.ts draws', () => {
   const vectors: [name: string, write: (writer: FrameWriter) => void, type: number, payload: string][] = [
     ['WELCOME', (w) => w.welcome(7, 'ef'), 35, '070000000000 6566'],
     ['FAN_OUT', (w) => w.fanOut(publication, 1, a), 36, '070000000001 020100000000 01 01 01 61 7b7d'],
-    ['HISTORY without publications', (w) => w.history(9, 7, 0, false, []), 37, '09000000 070000000000 000000000000 00'],
+    ['HISTORY without publications', (w) => w.history(9, 7, 0, 0, []), 37, '09000000 070000000000 000000000000 00'],
     [
       'HISTORY',
-      (w) => w.history(9, publication.sequence, 3, true, [publication, publication]),
+      (w) => w.history(9, publication.sequence, 3, 1, [publication, publication]),
       37,
       `09000000 070000000001 030000000000 01 ${'070000000001 020100000000 01 02000000 7b7d'.repeat(2)}`,
     ],

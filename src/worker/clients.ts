@@ -13,17 +13,18 @@
  */
 
 import { METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
-import {
-  KEEP_ALIVE_IDLE_MS,
-  REQUEST_HEAD_TIMEOUT_MS,
-  SEND_BYTES_MAX,
-  SWEEP_MS,
-} from '../limits.js';
+import { KEEP_ALIVE_IDLE_MS, REQUEST_HEAD_TIMEOUT_MS, SEND_BYTES_MAX, SWEEP_MS } from '../limits.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { TimerWheel } from '../reactor/timer-wheel.js';
 import { ANSWER, ClassicTransport, POLL } from '../transports/classic.js';
-import { FORMAT_POLL, FORMAT_SSE, FORMAT_SSE_RAW, FORMAT_STREAM, FORMAT_STREAM_CHUNKED } from '../transports/formats.js';
+import {
+  FORMAT_POLL,
+  FORMAT_SSE,
+  FORMAT_SSE_RAW,
+  FORMAT_STREAM,
+  FORMAT_STREAM_CHUNKED,
+} from '../transports/formats.js';
 import { SSE_RETRY_MS_MAX, SSE_RETRY_MS_MIN, sseStart, streamStart } from '../transports/heads.js';
 import {
   Requests,
@@ -62,7 +63,7 @@ import { type QueueReports, QueueWaiters } from './queue-waiters.js';
 import { type StreamReports, Streams } from './streams.js';
 import type { Subscriptions } from './subscriptions.js';
 import { WebSockets } from './web-sockets.js';
-import { isWebSocket, webSocketFormat, Wire } from './wire.js';
+import { isWebSocket, Wire, webSocketFormat } from './wire.js';
 
 /** What the manager is told and asked. */
 export interface ClientReports extends QueueReports, StreamReports, PublishReports {}

@@ -10,8 +10,8 @@ export interface WorkerConfig {
   maxConnections: number;
   orphanSeconds: number;
   reactor: 'io-uring' | 'epoll';
-  /** Patterns of the channels to which clients may publish (src/channel-pattern.ts). */
+  /** Channels to which clients may publish: names, or prefixes followed by `*`. */
   clientPublish: string[];
-  /** Serve /echo. */
+  /** Serve /echo, for conformance suites. */
   testEcho: boolean;
 }

@@ -7,6 +7,7 @@
  * it out there. Afterwards the row is free, or the connection lingers and belongs to nobody but this.
  */
 
+import { refusal } from '../http/response.js';
 import {
   KEEP_ALIVE_IDLE_MS,
   LINGER_MS,
@@ -15,7 +16,6 @@ import {
   SEND_TIMEOUTS_MAX,
   UNREAD_ANSWERS_BYTES_MAX,
 } from '../limits.js';
-import { refusal } from '../http/response.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { TimerWheel } from '../reactor/timer-wheel.js';

@@ -91,9 +91,7 @@ export class Posts {
       this.#answer(connection, (keepAlive) => jsonAnswer(200, json, keepAlive, Date.now()));
     },
     failed: (connection, { status, code, message }) =>
-      this.#answer(connection, (keepAlive) =>
-        errorAnswer(status, code, message, undefined, keepAlive, Date.now()),
-      ),
+      this.#answer(connection, (keepAlive) => errorAnswer(status, code, message, undefined, keepAlive, Date.now())),
   };
 
   constructor(parts: {

@@ -13,6 +13,8 @@ import { CURSOR_NOW, CURSOR_START, type Cursor } from '../cursor.js';
 import { HEARTBEAT_MS, SEND_TIMEOUT_MS, SLOW_CONSUMER_BYTES_MAX } from '../limits.js';
 import { FAN_OUT_RECEIPT } from '../link/frames.js';
 import { type Reactor, SEND_PENDING } from '../reactor/reactor.js';
+import { FORMAT_POLL, FORMAT_STREAM_CHUNKED } from '../transports/formats.js';
+import { STREAM_LAST_CHUNK } from '../transports/heads.js';
 import { AFTER_NOW, CatchUps, type SubscriptionGroup } from './catch-ups.js';
 import type { ConnectionControl } from './connection-control.js';
 import {
@@ -28,8 +30,6 @@ import {
   PHASE_STREAMING,
 } from './connections.js';
 import { ADDED_FIRST, ALREADY, FULL, NONE, type Subscriptions } from './subscriptions.js';
-import { FORMAT_POLL, FORMAT_STREAM_CHUNKED } from '../transports/formats.js';
-import { STREAM_LAST_CHUNK } from '../transports/heads.js';
 import { isWebSocket, type Wire } from './wire.js';
 
 /** What the manager is told of subscribers, and asked. */
@@ -306,7 +306,8 @@ export class Streams {
   /** The server ends: a stream that can say so does. */
   goAway(connection: number): void {
     const isChunked = this.#connections.flags[connection] >> FORMAT_SHIFT === FORMAT_STREAM_CHUNKED;
-    if (isChunked && this.#isOpen(connection) && this.#control.sendCopy(connection, STREAM_LAST_CHUNK, true) < 0) return;
+    if (isChunked && this.#isOpen(connection) && this.#control.sendCopy(connection, STREAM_LAST_CHUNK, true) < 0)
+      return;
     this.#control.linger(connection);
   }
 

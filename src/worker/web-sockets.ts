@@ -6,6 +6,8 @@
  * bounded.
  */
 
+import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
+import { Cursor } from '../cursor.js';
 import {
   CHANNELS_PER_CONNECTION_MAX,
   CLIENT_MESSAGE_BYTES_MAX,
@@ -13,8 +15,7 @@ import {
   PARTIAL_MESSAGES_BYTES_MAX,
   REF_LENGTH_MAX,
 } from '../limits.js';
-import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
-import { Cursor } from '../cursor.js';
+import { SEND_PENDING } from '../reactor/reactor.js';
 import { deflateMessage } from '../websocket/deflate.js';
 import {
   CLOSE_GOING_AWAY,
@@ -28,7 +29,6 @@ import {
   OPCODE_TEXT,
   textFrame,
 } from '../websocket/frame.js';
-import { SEND_PENDING } from '../reactor/reactor.js';
 import { type ReaderState, type WebSocketEvents, WebSocketReader } from '../websocket/reader.js';
 import { SubscriptionGroup } from './catch-ups.js';
 import type { ConnectionControl } from './connection-control.js';
@@ -106,7 +106,12 @@ export class WebSockets implements WebSocketEvents {
     this.messagesReceived++;
     const flags = this.#connections.flags[connection];
     if (flags & FLAG_ECHO) {
-      return this.#echo(connection, opcode, bytes.subarray(start, end), flags >> FORMAT_SHIFT === FORMAT_WEBSOCKET_DEFLATE);
+      return this.#echo(
+        connection,
+        opcode,
+        bytes.subarray(start, end),
+        flags >> FORMAT_SHIFT === FORMAT_WEBSOCKET_DEFLATE,
+      );
     }
     if (opcode !== OPCODE_TEXT) {
       this.#close(connection, CLOSE_UNSUPPORTED_DATA, 'only text is spoken here');
@@ -160,7 +165,8 @@ export class WebSockets implements WebSocketEvents {
 
   #subscribe(connection: number, request: Request, ref: string | null): boolean {
     const names = readChannels(request);
-    if (!this.#readAfter(request.after)) throw new RequestError(400, 'invalid', 'after must be a cursor, "now" or "start"');
+    if (!this.#readAfter(request.after))
+      throw new RequestError(400, 'invalid', 'after must be a cursor, "now" or "start"');
     if (this.#streams.countOf(connection) + names.length > CHANNELS_PER_CONNECTION_MAX) {
       throw new RequestError(400, 'too_many', `a connection has at most ${CHANNELS_PER_CONNECTION_MAX} channels`);
     }
@@ -248,7 +254,8 @@ function parseRequest(text: string): Request {
 function readRef(ref: unknown): string | null {
   if (ref === undefined) return null;
   const fits = typeof ref === 'number' || (typeof ref === 'string' && ref.length <= REF_LENGTH_MAX);
-  if (!fits) throw new RequestError(400, 'invalid', `ref must be a number or a string of at most ${REF_LENGTH_MAX} characters`);
+  if (!fits)
+    throw new RequestError(400, 'invalid', `ref must be a number or a string of at most ${REF_LENGTH_MAX} characters`);
   return JSON.stringify(ref);
 }
 

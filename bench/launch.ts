@@ -130,7 +130,7 @@ export async function startMegaComet(
   reactor: ReactorChoice,
   more: string[] = [],
 ): Promise<MegaCometServer> {
-  const runDirectory = await mkdtemp(join(tmpdir(), 'megacomet-bench-'));
+  const directory = await mkdtemp(join(tmpdir(), 'megacomet-bench-'));
   const [port, apiPort, classicPort] = await freePorts(3);
   const api = `http://127.0.0.1:${apiPort}`;
   // What bin/megacomet starts, from the same build as this bench.
@@ -139,15 +139,16 @@ export async function startMegaComet(
     'client-ports': port,
     'api-port': apiPort,
     'classic-port': classicPort,
-    'run-dir': runDirectory,
+    'run-dir': join(directory, 'run'),
+    'data-dir': join(directory, 'data'),
     workers: 1,
     reactor,
     'max-connections': connections + 1000,
     'orphan-seconds': 5,
   };
   const argumentList = [...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]), ...more];
-  const removeRunDirectory = (): Promise<void> => rm(runDirectory, { recursive: true, force: true });
-  const { child, stop } = spawnServer(process.execPath, [program, 'serve', ...argumentList], removeRunDirectory);
+  const removeDirectory = (): Promise<void> => rm(directory, { recursive: true, force: true });
+  const { child, stop } = spawnServer(process.execPath, [program, 'serve', ...argumentList], removeDirectory);
   child.stdout!.resume();
   try {
     await once(child, 'spawn');

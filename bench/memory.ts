@@ -44,15 +44,15 @@ interface Memory {
 
 class Measurement {
   private readonly options: MemoryOptions;
-  private readonly runDirectory: string;
+  private readonly directory: string;
   private readonly crowds: Crowd[] = [];
   private server: ChildProcess | undefined;
   private api = '';
   private target = '';
 
-  constructor(options: MemoryOptions, runDirectory: string) {
+  constructor(options: MemoryOptions, directory: string) {
     this.options = options;
-    this.runDirectory = runDirectory;
+    this.directory = directory;
   }
 
   async run(): Promise<void> {
@@ -96,7 +96,8 @@ class Measurement {
   private async start(): Promise<void> {
     const ports = ['--client-ports', '0', '--api-port', '0', '--classic-port', 'none'];
     const room = String(Math.ceil(this.options.connections * 1.02));
-    const own = [...ports, '--max-connections', room, '--run-dir', this.runDirectory];
+    const directories = ['--run-dir', join(this.directory, 'run'), '--data-dir', join(this.directory, 'data')];
+    const own = [...ports, '--max-connections', room, ...directories];
     const argumentList = [MAIN, 'serve', ...own, ...this.options.serveOptions];
     const server = spawn(process.execPath, argumentList, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.server = server;
@@ -204,14 +205,14 @@ if (options === null) {
   );
   process.exit(2);
 }
-const runDirectory = await mkdtemp(join(tmpdir(), 'megacomet-memory-'));
-const measurement = new Measurement(options, runDirectory);
+const directory = await mkdtemp(join(tmpdir(), 'megacomet-memory-'));
+const measurement = new Measurement(options, directory);
 let ended = false;
 const end = async () => {
   if (ended) return;
   ended = true;
   await measurement.end();
-  await rm(runDirectory, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 };
 process.once('SIGINT', () => void end().then(() => process.exit(1)));
 try {

@@ -13,6 +13,9 @@ export const CHANNELS_PER_CONNECTION_MAX = 1024;
 /** The epoch of a cursor: URL-safe, chosen by the log. */
 export const EPOCH_BYTES_MAX = 32;
 
+/** The `id` that makes publishing idempotent, in bytes of UTF-8 (a length must fit one byte). */
+export const PUBLICATION_ID_BYTES_MAX = 128;
+
 /** Data of one publication. */
 export const MESSAGE_BYTES_MAX = 1 << 20;
 
@@ -39,6 +42,9 @@ export const CHUNK_LINE_BYTES_MAX = 256;
 export const CHUNK_EXTENSIONS_BYTES_MAX = 4096;
 export const TRAILER_BYTES_MAX = 4096;
 
+/** A client's mark on a message of a WebSocket, which its answer repeats, in UTF-16 units. */
+export const REF_LENGTH_MAX = 64;
+
 /** How long a poll is held, in seconds: unless it says otherwise, and at most. */
 export const POLL_TIMEOUT_S = 25;
 export const POLL_TIMEOUT_S_MAX = 300;
@@ -56,6 +62,8 @@ export const EXCESS_BYTES_MAX = REQUEST_HEAD_BYTES_MAX;
 export const UNREAD_ANSWERS_BYTES_MAX = 16384;
 
 export const REQUEST_HEAD_TIMEOUT_MS = 10_000;
+/** How long the body of a request may take, from its head on. */
+export const REQUEST_BODY_TIMEOUT_MS = 30_000;
 export const KEEP_ALIVE_IDLE_MS = 30_000;
 /** How long a refused client may go on sending before the connection is cut (RFC 9112 section 9.6). */
 export const LINGER_MS = 2_000;
@@ -77,18 +85,14 @@ export const POLL_ANSWER_BYTES = 1 << 20;
 export const EXTRA_SUBSCRIPTIONS_MAX = 1 << 21;
 
 // What clients send.
-export const REQUEST_BODY_TIMEOUT_MS = 30_000;
 /** A WebSocket's message: a publication as JSON. */
 export const CLIENT_MESSAGE_BYTES_MAX = CLIENT_BODY_BYTES_MAX;
 /** WebSocket messages of one worker that have not come whole, together. */
 export const PARTIAL_MESSAGES_BYTES_MAX = 64 << 20;
 /** --test-echo: as large as conformance suites send. */
 export const ECHO_BYTES_MAX = 16 << 20;
-export const CLIENT_BATCH_PUBLICATIONS_MAX = 1000;
 /** Requests of one connection to publish that have no answer yet. */
 export const PUBLISHES_PENDING_MAX = 1000;
-/** The reference that a WebSocket's request may carry, in UTF-16 units. */
-export const REF_LENGTH_MAX = 128;
 
 /** How long clients that read slowly may delay the verdict on a message that others already have: once to twice this. */
 export const SWEEP_MS = 200;
@@ -172,8 +176,6 @@ export const SUBSCRIPTION_BYTES = {
 };
 
 // The log.
-/** Idempotency key of a publication, in bytes of UTF-8: a UUID or a hash in hexadecimal, with room. */
-export const PUBLICATION_ID_BYTES_MAX = 128;
 /**
  * Channels without anything retained of which the log knows exactly what they lost: at 24 to 64 bytes each, 64 MiB at most.
  * Where more channels have lost all, a client that was away longer than the latest half of these marks may be told of a gap on

@@ -13,6 +13,8 @@ import {
   dated,
   datedHead,
   digitsOf,
+  NO_SNIFF,
+  NO_STORE,
   statusText,
   type Template,
   template,
@@ -22,13 +24,14 @@ import {
 /** Methods that a path takes, for `Allow`. */
 export const ALLOW_READ = 'GET, HEAD, OPTIONS';
 export const ALLOW_WRITE = 'POST, OPTIONS';
+export const ALLOW_ALL = 'GET, HEAD, POST, OPTIONS';
+const ALLOWED = [ALLOW_READ, ALLOW_WRITE, ALLOW_ALL];
 
 /** What is wrong, and the fields that only this refusal has. */
 const REFUSALS: Readonly<Record<number, { reason: string; fields?: string[] }>> = {
   400: { reason: 'this is not a valid HTTP/1.1 request' },
   403: { reason: 'clients may not do this' },
   404: { reason: 'nothing is served at this path' },
-  405: { reason: `only ${ALLOW_READ} are allowed here`, fields: [`Allow: ${ALLOW_READ}`] },
   408: { reason: 'the request did not arrive in time' },
   411: { reason: 'a request without Content-Length or chunked coding has no body' },
   413: { reason: 'the request is too large' },
@@ -44,12 +47,7 @@ const REFUSALS: Readonly<Record<number, { reason: string; fields?: string[] }>> 
 };
 
 /** A browser must not run what comes without a callback as a page, nor keep it: each poll has its own answer. */
-const CLASSIC_FIELDS = [
-  'Content-Type: text/javascript; charset=utf-8',
-  'Cache-Control: no-store',
-  ALLOW_ORIGIN,
-  'X-Content-Type-Options: nosniff',
-];
+const CLASSIC_FIELDS = ['Content-Type: text/javascript; charset=utf-8', NO_STORE, ALLOW_ORIGIN, NO_SNIFF];
 
 const LENGTH_FIELD = ascii('Content-Length: ');
 const CLASSIC_TAIL = ascii(`\r\n${CONNECTION.close}\r\n\r\n`);
@@ -93,13 +91,13 @@ export function headAnswer(keepAlive: boolean, nowMs: number): Uint8Array {
 /** `*` does not stand for Authorization (Fetch standard, section 4.9), and older browsers take it for a name. */
 const PREFLIGHT_FIELDS = [
   ALLOW_ORIGIN,
-  'Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS',
+  `Access-Control-Allow-Methods: ${ALLOW_ALL}`,
   'Access-Control-Allow-Headers: *, authorization, content-type, if-none-match, last-event-id',
   'Access-Control-Max-Age: 86400',
 ];
 
 const optionsAnswers = new Map(
-  [ALLOW_READ, ALLOW_WRITE].map((allow) => {
+  ALLOWED.map((allow) => {
     const fields = [`Allow: ${allow}`, ...PREFLIGHT_FIELDS];
     const close = template(204, [...fields, CONNECTION.close]);
     return [allow, { close, keepAlive: template(204, [...fields, CONNECTION.keepAlive]) }];
@@ -109,7 +107,7 @@ const optionsAnswers = new Map(
 /**
  * The answer to OPTIONS, preflights of CORS among them: 204, which has no Content-Length. Borrowed.
  *
- * @param allow ALLOW_READ or ALLOW_WRITE
+ * @param allow what the path takes: ALLOW_…
  */
 export function optionsAnswer(keepAlive: boolean, nowMs: number, allow = ALLOW_READ): Uint8Array {
   const answers = optionsAnswers.get(allow)!;
@@ -133,17 +131,19 @@ const refusals = new Map(
     refusalTemplate(Number(status), reason, fields),
   ]),
 );
-const writeOnly = refusalTemplate(405, `only ${ALLOW_WRITE} are allowed here`, [`Allow: ${ALLOW_WRITE}`]);
+const methodRefusals = new Map(
+  ALLOWED.map((allow) => [allow, refusalTemplate(405, `only ${allow} are allowed here`, [`Allow: ${allow}`])]),
+);
 
 /**
  * A whole response that refuses a request and ends the connection. Borrowed.
  *
  * @param status one of 400 403 404 405 408 411 413 414 415 426 431 500 501 503 505; anything else is a bug and throws
  * @param bodiless true to answer HEAD, which must not be sent a body (RFC 9110 section 9.3.2)
- * @param allow of a 405: ALLOW_READ or ALLOW_WRITE
+ * @param allow what the path of a 405 takes: ALLOW_…
  */
 export function refusal(status: number, nowMs: number, bodiless = false, allow = ALLOW_READ): Uint8Array {
-  const answer = status === 405 && allow === ALLOW_WRITE ? writeOnly : refusals.get(status);
+  const answer = status === 405 ? methodRefusals.get(allow) : refusals.get(status);
   if (answer === undefined) throw new RangeError(`no refusal for ${status}`);
   return bodiless ? datedHead(answer, nowMs) : dated(answer, nowMs);
 }

@@ -35,6 +35,9 @@ export const CONNECTION = { close: 'Connection: close', keepAlive: 'Connection: 
 /** Every answer may be read by scripts of any origin: there is no ambient authority here that could be misused. */
 export const ALLOW_ORIGIN = 'Access-Control-Allow-Origin: *';
 
+export const NO_STORE = 'Cache-Control: no-store';
+export const NO_SNIFF = 'X-Content-Type-Options: nosniff';
+
 /** The reason phrase of RFC 9110 for a status that this server sends. */
 export function statusText(status: number): string {
   const text = STATUS_TEXTS[status];

@@ -32,6 +32,10 @@ export class ChannelTable {
     return this.#names.length;
   }
 
+  isUsed(number: number): boolean {
+    return this.#names[number] !== undefined;
+  }
+
   find(channel: string): number | undefined {
     return this.#numbers.get(channel);
   }

@@ -37,10 +37,15 @@ export class GapMarks {
 
   /** The highest sequence that the channel may have lost; exact where its mark is known, 0 for none. */
   get(channel: string): number {
-    if (this.#highest === this.#floor) return this.#floor;
-    const high = fingerprint(channel);
-    const known = Math.max(this.#young.get(high, fingerprintLow), this.#old.get(high, fingerprintLow));
+    const known = this.known(channel);
     return known === 0 ? this.#floor : known;
+  }
+
+  /** The highest sequence that the channel has lost, 0 where it is not known. */
+  known(channel: string): number {
+    if (this.#young.size + this.#old.size === 0) return 0;
+    const high = fingerprint(channel);
+    return Math.max(this.#young.get(high, fingerprintLow), this.#old.get(high, fingerprintLow));
   }
 
   /** True when the channel may have lost something above `after`. */

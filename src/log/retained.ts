@@ -150,6 +150,14 @@ export class Retained {
     }
   }
 
+  /** Drops what is too much anywhere. */
+  limitAll(): void {
+    for (let number = 0; number < this.#channels.end; number++) {
+      if (this.#channels.isUsed(number)) this.limitChannel(number);
+    }
+    this.limitTotal();
+  }
+
   /** Drops what is too much for all channels together. The node's newest publication stays. */
   limitTotal(): void {
     while (this.#count > 1 && this.#cost > this.#totalBytes) {
@@ -178,11 +186,21 @@ export class Retained {
     if (this.#capacity > ROWS_MIN && this.#count < this.#capacity / 4) this.#renew();
   }
 
+  /** Drops all of a channel. */
+  forget(channel: string): void {
+    for (let row: number | undefined; (row = this.#firstRow(channel)) !== undefined; ) this.#evict(row);
+  }
+
+  /** True where something of the channel is retained. */
+  has(channel: string): boolean {
+    return this.#channels.find(channel) !== undefined;
+  }
+
   /** See Log.hasNews. */
   hasNews(channel: string, after: number): boolean {
     const number = this.#channels.find(channel);
     if (number === undefined) return this.#marks.isAbove(channel, after);
-    return this.#sequence[this.#channels.last[number]!]! > after;
+    return this.#sequence[this.#channels.last[number]!]! > after || this.#channels.lost[number]! > after;
   }
 
   /** The rows and gaps of a page; see Log.read. */
@@ -260,6 +278,11 @@ export class Retained {
       else low = middle + 1;
     }
     return low;
+  }
+
+  #firstRow(channel: string): number | undefined {
+    const number = this.#channels.find(channel);
+    return number === undefined ? undefined : this.#channels.first[number];
   }
 
   /** The channel's first row from `bound` up, or -1: walks from the end that is nearer. */

@@ -2,79 +2,44 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { FakeWorker } from '../../test/fakes/worker.js';
-import { DELIVER, type Hello, KIND_RAW, KIND_TEXT, STOP } from '../link/frames.js';
+import { DELIVER, KIND_RAW, KIND_TEXT, STOP } from '../link/frames.js';
 import { MemoryLog } from '../log/memory.js';
-import { FanOut } from './fan-out.js';
-import { LinkServer } from './link-server.js';
-import { createLogger } from './logger.js';
-import { Publisher } from './publisher.js';
-import { Queue } from './queue.js';
-import { type Receipt, Receipts } from './receipts.js';
+import { LinkRig } from './testing/link-rig.js';
 import { BACKLOG_BYTES_MAX } from './worker-link.js';
 
 const TEXT = KIND_TEXT;
 
-describe('routing over links', () => {
-  let directory: string;
-  let path: string;
+describe('the queue over links', () => {
+  let rig: LinkRig;
   let log: MemoryLog;
-  let waiting: Receipts;
-  let queue: Queue;
-  let publisher: Publisher;
-  let server: LinkServer;
   let nowMs: number;
-  let lines: string[];
-  let outdated: Hello[];
 
   beforeEach(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'megacomet-link-'));
-    path = join(directory, 'manager.sock');
     nowMs = 0;
-    lines = [];
-    outdated = [];
     const clock = { wallMs: () => nowMs, steadyMs: () => nowMs };
     log = new MemoryLog({ seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 1 << 26 }, { clock });
-    await listen(5000);
+    rig = new LinkRig(log);
+    await rig.listen();
   });
 
-  afterEach(() => {
-    waiting.settleAll();
-    server.close();
-    rmSync(directory, { recursive: true });
-  });
+  afterEach(() => rig.close());
 
-  /** A manager's end of things; publishers wait for `timeoutMs`. */
-  async function listen(timeoutMs: number): Promise<void> {
-    const logger = createLogger((line) => lines.push(line));
-    const events = { linked: () => {}, unlinked: () => {}, outdated: (hello: Hello) => void outdated.push(hello) };
-    waiting = new Receipts(timeoutMs);
-    queue = new Queue(log, waiting, assert.ifError);
-    const fanOut = new FanOut(waiting, log.last);
-    publisher = new Publisher({ log, queue, fanOut, receipts: waiting, logger });
-    server = new LinkServer({ path, log, queue, fanOut, publisher, logger, events });
-    await server.listen();
-  }
-
-  async function publish(channel: string, data: string | Buffer, kind = TEXT): Promise<Receipt> {
-    return (await publisher.publish([{ channel, kind, data: Buffer.from(data) }]))[0]!;
-  }
+  const publish = (...publication: Parameters<LinkRig['publish']>) => rig.publish(...publication);
 
   /** The sequence of what the queue owes next. */
   const owed = (channel: string) => log.oldestQueued(channel)?.sequence;
 
   /** A worker that has channels waiting, of which the manager has read. */
   async function worker(number: number, ...channels: string[]): Promise<FakeWorker> {
-    const fake = await FakeWorker.dial(path, number);
-    const before = queue.counters.waiting;
+    const fake = await FakeWorker.dial(rig.path, number);
+    const before = rig.queue.counters.waiting;
     fake.wait(...channels);
-    await until(() => queue.counters.waiting === before + channels.length && server.links.has(number));
+    await until(() => rig.queue.counters.waiting === before + channels.length && rig.server.links.has(number));
     return fake;
   }
 
@@ -149,8 +114,8 @@ describe('routing over links', () => {
     fake.verdict(1, 0);
     assert.equal((await receipt).status, 'queued');
     // The index still names the worker, as it does for a stranger with the same fingerprint: it is left in peace.
-    assert.equal(queue.counters.missed, 2);
-    assert.equal(queue.inFlight, 0);
+    assert.equal(rig.queue.counters.missed, 2);
+    assert.equal(rig.queue.inFlight, 0);
     assert.equal(owed('alice'), 1);
   });
 
@@ -181,7 +146,7 @@ describe('routing over links', () => {
     await other.next();
     other.end();
     assert.equal((await again).status, 'queued');
-    assert.equal(queue.counters.waiting, 0);
+    assert.equal(rig.queue.counters.waiting, 0);
     const next = await worker(0, 'alice');
     assert.equal((await next.next()).data, '2');
   });
@@ -192,10 +157,10 @@ describe('routing over links', () => {
     const receipts = ['1', '2'].map((data) => publish('news', data));
     living.verdict((await living.next()).sequence, 5);
     living.wait('after the verdict');
-    await until(() => queue.counters.waiting === 3);
-    queue.sweep();
+    await until(() => rig.queue.counters.waiting === 3);
+    rig.queue.sweep();
     assert.equal(owed('news'), 1, 'it has a while');
-    queue.sweep();
+    rig.queue.sweep();
     assert.deepEqual([(await receipts[0]!).receivers, owed('news')], [5, 2]);
     assert.equal((await living.next()).data, '2');
     living.verdict(2, 1);
@@ -203,15 +168,16 @@ describe('routing over links', () => {
     still.verdict(1, 1);
     still.verdict(2, 1);
     assert.equal((await receipts[1]!).receivers, 2);
-    assert.equal(queue.counters.receivers, 7, 'a verdict that comes too late is not counted');
+    assert.equal(rig.queue.counters.receivers, 7, 'a verdict that comes too late is not counted');
   });
 
   test('without a verdict in time the publisher is told queued; a late verdict still counts', async () => {
-    server.close();
-    await listen(60);
+    rig.close();
+    rig = new LinkRig(log, 60);
+    await rig.listen();
     const fake = await worker(0, 'alice');
     assert.equal((await publish('alice', '1')).status, 'queued');
-    assert.equal(waiting.size, 0);
+    assert.equal(rig.receipts.size, 0);
     fake.verdict((await fake.next()).sequence, 1);
     await until(() => owed('alice') === undefined);
   });
@@ -228,7 +194,7 @@ describe('routing over links', () => {
     fake.verdict(2, 0);
     assert.equal((await first).status, 'delivered');
     assert.equal((await second).status, 'queued');
-    assert.equal(queue.inFlight, 0);
+    assert.equal(rig.queue.inFlight, 0);
   });
 
   test('a worker that does not read costs a bounded amount of memory, and gets everything when it reads again', async () => {
@@ -237,14 +203,14 @@ describe('routing over links', () => {
     fake.socket.pause();
     const data = Buffer.alloc(500_000, 'm');
     for (const channel of channels) {
-      await publisher.accept([{ channel, kind: TEXT, data }]);
+      await rig.publisher.accept([{ channel, kind: TEXT, data }]);
       await turn();
     }
     assert.equal(log.counters.queued, 60);
     // Beyond the backlog links hold names only: had they held the data, 30 MB would be buffered here.
-    const { backlogBytes } = server.links.get(0)!;
+    const { backlogBytes } = rig.server.links.get(0)!;
     assert.ok(backlogBytes > BACKLOG_BYTES_MAX / 2 && backlogBytes < BACKLOG_BYTES_MAX + 1e6, `${backlogBytes} bytes`);
-    await publisher.accept([{ channel: 'c59', kind: TEXT, data: Buffer.from('behind the one that is gone') }]);
+    await rig.publisher.accept([{ channel: 'c59', kind: TEXT, data: Buffer.from('behind the one that is gone') }]);
     log.consumed('c59', 60);
     fake.socket.resume();
     for (const sequence of [...channels.keys()].map((i) => (i === 59 ? 61 : i + 1))) {
@@ -252,46 +218,46 @@ describe('routing over links', () => {
       assert.equal(told.sequence, sequence);
       fake.verdict(told.sequence, 1);
     }
-    await until(() => queue.inFlight === 0);
-    assert.equal(queue.counters.missed, 1, 'the one that was removed meanwhile');
+    await until(() => rig.queue.inFlight === 0);
+    assert.equal(rig.queue.counters.missed, 1, 'the one that was removed meanwhile');
     assert.equal(log.counters.queued, 0);
   });
 
   test('a worker that dials again replaces its old link; a second process under its number is told to stop', async () => {
     const old = await worker(0, 'alice');
-    const again = await FakeWorker.dial(path, 0);
+    const again = await FakeWorker.dial(rig.path, 0);
     await once(old.socket, 'close');
-    assert.equal(queue.counters.waiting, 0);
-    const other = await FakeWorker.dial(path, 0, { pid: 1 });
+    assert.equal(rig.queue.counters.waiting, 0);
+    const other = await FakeWorker.dial(rig.path, 0, { pid: 1 });
     assert.equal((await other.next()).type, STOP);
-    assert.equal(server.links.get(0)?.hello.pid, process.pid);
+    assert.equal(rig.server.links.get(0)?.hello.pid, process.pid);
     again.wait('alice');
-    await until(() => queue.counters.waiting === 1);
+    await until(() => rig.queue.counters.waiting === 1);
   });
 
   test('a worker of another version is told to stop', async () => {
-    const fake = await FakeWorker.dial(path, 3, { version: 99 });
+    const fake = await FakeWorker.dial(rig.path, 3, { version: 99 });
     assert.equal((await fake.next()).type, STOP);
-    assert.equal(server.links.size, 0);
-    assert.equal(outdated[0]?.worker, 3);
+    assert.equal(rig.server.links.size, 0);
+    assert.equal(rig.outdated[0]?.worker, 3);
   });
 
   test('whoever does not speak the protocol is cut off with one line', async () => {
     const bytes = ['GET / HTTP/1.1\r\n\r\n', '\x01\0\0\0\x02', '\x03\0\0\0\x01{}', '\x02\0\0\0\x01{'];
     for (const text of bytes) {
-      const socket = connect(path);
+      const socket = connect(rig.path);
       socket.write(text);
       await once(socket, 'close');
     }
-    assert.equal(lines.length, bytes.length);
-    assert.match(lines[0]!, /link refused reason="not a stream of frames"/);
+    assert.equal(rig.lines.length, bytes.length);
+    assert.match(rig.lines[0]!, /link refused reason="not a stream of frames"/);
   });
 
   test('a stale socket of a killed manager is replaced', async () => {
-    server.close();
-    rmSync(path, { force: true });
-    writeFileSync(path, '');
-    await listen(5000);
+    rig.server.close();
+    rmSync(rig.path, { force: true });
+    writeFileSync(rig.path, '');
+    await rig.listen();
     await worker(0, 'alice');
   });
 });

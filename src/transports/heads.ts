@@ -1,6 +1,5 @@
 /**
- * The response heads of the transports, and of what else the client port answers: polls, event streams, NDJSON streams, the
- * home page, answers to publishing. docs/protocol.md has the fields.
+ * The response heads of the transports: polls, event streams, NDJSON streams. docs/protocol.md has the fields.
  *
  * What begins a stream ends with its first bytes of content, so that proxies and EventSource see it open at once. What is
  * returned is borrowed (src/http/template.ts) unless it says otherwise.
@@ -13,14 +12,13 @@ import {
   dated,
   datedHead,
   digitsOf,
-  statusText,
+  NO_SNIFF,
+  NO_STORE,
   type Template,
   template,
   writeDecimal,
 } from '../http/template.js';
 
-const NO_STORE = 'Cache-Control: no-store';
-const NO_SNIFF = 'X-Content-Type-Options: nosniff';
 /** A script of another origin reads ETag only where it is exposed (Fetch standard, section 4.9). */
 const EXPOSE_ETAG = 'Access-Control-Expose-Headers: ETag';
 const JSON_TYPE = 'Content-Type: application/json; charset=utf-8';
@@ -83,8 +81,6 @@ export function streamHead(nowMs: number, chunked: boolean): Uint8Array {
   return datedHead(chunked ? streamChunked : streamPlain, nowMs);
 }
 
-// ── Answers with a length ──────────────────────────────────────────────────────────────────────────────────────────────
-
 interface Pair {
   readonly close: Template;
   readonly keepAlive: Template;
@@ -145,90 +141,4 @@ export function writePollHead(
   at = writeDecimal(target, at + LENGTH.length, bodyBytes);
   target.set(END, at);
   return at + END.length;
-}
-
-/**
- * A whole response with a JSON text, for the rare answers: publishing and its errors. A new array, the caller's.
- *
- * @param fields further header lines, without their ends
- */
-export function jsonAnswer(
-  status: number,
-  json: string,
-  keepAlive: boolean,
-  nowMs: number,
-  fields: readonly string[] = [],
-): Uint8Array {
-  return bodyAnswer(status, [JSON_TYPE, NO_STORE, ...fields], Buffer.from(json), keepAlive, nowMs);
-}
-
-/** A whole response of `POST /echo`: the body as it came. A new array, the caller's. */
-export function echoAnswer(body: Uint8Array, keepAlive: boolean, nowMs: number): Uint8Array {
-  return bodyAnswer(200, ['Content-Type: application/octet-stream', NO_STORE], body, keepAlive, nowMs);
-}
-
-function bodyAnswer(
-  status: number,
-  fields: readonly string[],
-  body: Uint8Array,
-  keepAlive: boolean,
-  nowMs: number,
-): Uint8Array {
-  const common = [ALLOW_ORIGIN, NO_SNIFF, `Content-Length: ${body.length}`];
-  const connection = keepAlive ? CONNECTION.keepAlive : CONNECTION.close;
-  const head = dated(template(status, [...fields, ...common, connection]), nowMs);
-  return Buffer.concat([head, body]);
-}
-
-/** JSON of an error, as the HTTP API has it. */
-export function errorJson(code: string, message: string, field?: string): string {
-  return JSON.stringify({ error: { code, message, ...(field !== undefined && { field }) } });
-}
-
-/** A refusal in JSON, for scripts that publish. A new array, the caller's. */
-export function errorAnswer(
-  status: number,
-  code: string,
-  message: string,
-  field: string | undefined,
-  keepAlive: boolean,
-  nowMs: number,
-): Uint8Array {
-  const fields = status === 503 ? ['Retry-After: 5'] : [];
-  return jsonAnswer(status, errorJson(code, message || statusText(status), field), keepAlive, nowMs, fields);
-}
-
-const HOME_PAGE = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>MegaComet</title>
-<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}code{font-size:.9em}</style>
-<h1>MegaComet</h1>
-<p>This is a push server. Programs connect here and wait for messages; there is nothing to see in a browser.</p>
-<ul>
-<li><code>GET /v1/sse?channel=news</code>: Server-Sent Events
-<li><code>GET /v1/ws?channel=news</code>: WebSocket
-<li><code>GET /v1/stream?channel=news</code>: lines of JSON
-<li><code>GET /v1/poll?channel=news</code>: long-poll
-<li><code>GET /alice.js</code>: the classic long-poll
-</ul>
-</html>
-`;
-
-const homePage = pair(
-  [
-    'Content-Type: text/html; charset=utf-8',
-    'Cache-Control: no-cache',
-    "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'",
-    ALLOW_ORIGIN,
-    NO_SNIFF,
-    `Content-Length: ${HOME_PAGE.length}`,
-  ],
-  HOME_PAGE,
-);
-
-/** `GET /`: a page that says what this is; without its body for HEAD. */
-export function homeAnswer(keepAlive: boolean, nowMs: number, bodiless: boolean): Uint8Array {
-  return bodiless ? datedHead(chosen(homePage, keepAlive), nowMs) : dated(chosen(homePage, keepAlive), nowMs);
 }

@@ -22,7 +22,7 @@ import {
   METHOD_POST,
   type RequestHead,
 } from '../http/request-head.js';
-import { ALLOW_READ, ALLOW_WRITE, optionsAnswer } from '../http/response.js';
+import { ALLOW_ALL, ALLOW_READ, ALLOW_WRITE, optionsAnswer } from '../http/response.js';
 import {
   CALLBACK_BYTES_MAX,
   CHANNELS_PER_CONNECTION_MAX,
@@ -31,7 +31,8 @@ import {
   POLL_TIMEOUT_S_MAX,
   REQUEST_LINE_BYTES_MAX,
 } from '../limits.js';
-import { homeAnswer, pollHead, sseHead, streamHead } from './heads.js';
+import { homeAnswer } from './answers.js';
+import { pollHead, sseHead, streamHead } from './heads.js';
 
 /** `route`: no path of this file; the classic transport's to judge. */
 export const ROUTE_CLASSIC = 0;
@@ -53,7 +54,7 @@ export const ROUTE_ECHO = 7;
 export const ROUTE_ECHO_WEBSOCKET = 8;
 // `route`: anything from 400 is a status to refuse with; with 405, `allow` says what the path takes.
 
-/** Paths with the route of GET, or of POST where that is all they take. */
+/** Paths with the route of GET; of POST where they take that. */
 const PATHS: readonly (readonly [path: Uint8Array, route: number])[] = [
   [ascii('/v1/poll'), ROUTE_POLL],
   [ascii('/v1/sse'), ROUTE_SSE],
@@ -63,6 +64,9 @@ const PATHS: readonly (readonly [path: Uint8Array, route: number])[] = [
   [ascii('/echo'), ROUTE_ECHO],
   [ascii('/'), ROUTE_ANSWER],
 ];
+
+/** What a path takes, by its route, where that is not ALLOW_READ. */
+const ALLOWED: Readonly<Record<number, string>> = { [ROUTE_PUBLISH]: ALLOW_WRITE, [ROUTE_ECHO]: ALLOW_ALL };
 
 const CHANNEL = parameterName('channel');
 const AFTER = parameterName('after');
@@ -92,6 +96,7 @@ const OK = 0;
 
 export class Requests {
   readonly #testEcho: boolean;
+  readonly #publishing: boolean;
 
   /** The names one behind the other, each once; that of channel i ends at `channelEnds[i]`, where the next one begins. */
   readonly channels = new Uint8Array(REQUEST_LINE_BYTES_MAX);
@@ -115,8 +120,18 @@ export class Requests {
   readonly #value = new Uint8Array(VALUE_BYTES_MAX);
   #seen = 0;
 
-  constructor({ testEcho = false }: { /** Serve `/echo`. */ testEcho?: boolean } = {}) {
-    this.#testEcho = testEcho;
+  /**
+   * @param options.testEcho serve `/echo`
+   * @param options.publishing clients may publish on some channel; else POST /v1/publish is refused with its head
+   */
+  constructor(options: { testEcho: boolean; publishing: boolean }) {
+    this.#testEcho = options.testEcho;
+    this.#publishing = options.publishing;
+  }
+
+  /** Where the name of channel i begins in `channels`. */
+  channelStart(i: number): number {
+    return i === 0 ? 0 : this.channelEnds[i - 1];
   }
 
   /** ROUTE_… or a status. Offsets in `head` are into `bytes`. */
@@ -124,12 +139,12 @@ export class Requests {
     let route = this.#pathRoute(bytes, head.pathStart, head.pathEnd);
     if (route === ROUTE_CLASSIC) return ROUTE_CLASSIC;
     const { method } = head;
-    this.allow = route === ROUTE_PUBLISH ? ALLOW_WRITE : ALLOW_READ;
-    if (route === ROUTE_ECHO && method === METHOD_GET) route = ROUTE_ECHO_WEBSOCKET;
-    if (route === ROUTE_PUBLISH || route === ROUTE_ECHO) {
-      if (method === METHOD_POST) return this.#bodyRoute(bytes, head, route);
-      if (method !== METHOD_OPTIONS) return 405;
+    this.allow = ALLOWED[route] ?? ALLOW_READ;
+    if ((route === ROUTE_PUBLISH || route === ROUTE_ECHO) && method === METHOD_POST) {
+      return this.#bodyRoute(bytes, head, route);
     }
+    if (route === ROUTE_PUBLISH && method !== METHOD_OPTIONS) return 405;
+    if (route === ROUTE_ECHO) route = ROUTE_ECHO_WEBSOCKET;
     // A body would be taken for the next request by whoever did not read this one's head: refuse it.
     if (head.contentLength > 0 || head.chunked) return 400;
     if (method === METHOD_OPTIONS) {
@@ -162,6 +177,7 @@ export class Requests {
 
   /** What can be refused before the body is read. */
   #bodyRoute(bytes: Uint8Array, head: RequestHead, route: number): number {
+    if (route === ROUTE_PUBLISH && !this.#publishing) return 403;
     if (head.contentLength < 0 && !head.chunked) return 411;
     if (head.contentLength > CLIENT_BODY_BYTES_MAX) return 413;
     // Pages of other origins may send other types without a preflight (Fetch standard, section 2.2.2).
@@ -216,7 +232,7 @@ export class Requests {
 
   #addChannel(bytes: Uint8Array, start: number, end: number): number {
     const { channels, channelEnds } = this;
-    const at = this.channelCount === 0 ? 0 : channelEnds[this.channelCount - 1];
+    const at = this.channelStart(this.channelCount);
     // Decoding never lengthens, and all values together are shorter than the request line.
     const length = decodeValue(bytes, start, end, channels, at);
     if (length === DECODING_FAILED || !validChannelName(channels, at, at + length)) return 400;
@@ -233,7 +249,7 @@ export class Requests {
   /** Whether channel i has the name that was decoded to `channels[at..at + length)`. */
   #isChannel(i: number, at: number, length: number): boolean {
     const { channels, channelEnds } = this;
-    const from = i === 0 ? 0 : channelEnds[i - 1];
+    const from = this.channelStart(i);
     if (channelEnds[i] - from !== length) return false;
     for (let k = 0; k < length; k++) if (channels[from + k] !== channels[at + k]) return false;
     return true;

@@ -40,8 +40,8 @@ const NOW_REQUESTS = 0x8000_0000;
 /** A WebSocket's request to subscribe, which is answered when the catch-up has ended. */
 export interface SubscribeRequest {
   readonly names: string[];
-  /** JSON, or null where it has none. */
-  readonly ref: string | null;
+  /** Its mark as JSON; '' where it has none. */
+  readonly ref: string;
 }
 
 /** Channels that a connection asks for together; filled by `Streams.add`. */

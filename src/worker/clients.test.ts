@@ -93,6 +93,7 @@ describe('clients', () => {
       timers: new TimerWheel(),
       maxConnections: 4,
       mayPublish: () => false,
+      publishing: false,
       testEcho: false,
       clock: () => nowMs,
       reports: {

@@ -117,6 +117,8 @@ export class Clients {
     maxConnections: number;
     /** Whether clients may publish to a channel. */
     mayPublish: (channel: string) => boolean;
+    /** Clients may publish to some channel. */
+    publishing: boolean;
     /** Serve /echo. */
     testEcho: boolean;
     /** Milliseconds; never goes back. */
@@ -128,7 +130,7 @@ export class Clients {
     this.#maxConnections = parts.maxConnections;
     this.#sweptMs = parts.clock();
     this.#classic = new ClassicTransport(parts.buffers);
-    this.#requests = new Requests({ testEcho: parts.testEcho });
+    this.#requests = new Requests({ testEcho: parts.testEcho, publishing: parts.publishing });
     this.#wire = new Wire(parts.buffers);
     this.#control = new ConnectionControl(parts, this);
     const shared = { ...parts, control: this.#control, wire: this.#wire };

@@ -6,23 +6,27 @@
  * try again, and an `id` keeps a second try from being a second publication.
  */
 
-import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
 import { formatCursor } from '../cursor.js';
 import { BODY_COMPLETE, BODY_PARTIAL, BodyReader } from '../http/body.js';
 import type { RequestHead } from '../http/request-head.js';
 import { CONTINUE } from '../http/response.js';
 import {
-  CLIENT_BATCH_PUBLICATIONS_MAX,
   CLIENT_BODY_BYTES_MAX,
   ECHO_BYTES_MAX,
-  MESSAGE_BYTES_MAX,
   PARTIAL_BODIES_BYTES_MAX,
-  PUBLICATION_ID_BYTES_MAX,
   PUBLISHES_PENDING_MAX,
   REQUEST_BODY_TIMEOUT_MS,
 } from '../limits.js';
-import { KIND_JSON, KIND_TEXT, PUBLISHED_DUPLICATE, PUBLISHED_FAILED } from '../link/frames.js';
-import { echoAnswer, errorAnswer, jsonAnswer } from '../transports/heads.js';
+import { PUBLISHED_DUPLICATE, PUBLISHED_FAILED } from '../link/frames.js';
+import { echoAnswer, type Published, publishAnswer, publishRefusal } from '../transports/answers.js';
+import {
+  type ClientPublication,
+  isRefusal,
+  type PublishRule,
+  parsePublishBody,
+  type Refusal,
+  UNAVAILABLE,
+} from '../transports/publishing.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, FLAG_CLOSES, FLAG_EXCESS, PHASE_BODY, PHASE_PUBLISHING } from './connections.js';
 
@@ -33,50 +37,28 @@ export interface PublishReports {
   publish(request: number, kind: number, id: Uint8Array, name: Uint8Array, data: Uint8Array): void;
 }
 
-/** A request that is answered with an error. */
-export class RequestError extends Error {
-  readonly status: number;
-  readonly code: string;
-
-  constructor(status: number, code: string, message: string) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
-}
-
 /** Sends the answer to whoever published. */
 export interface Answerer {
-  /** @param answer JSON members without braces: `"cursor":"…"` */
-  published(connection: number, answers: string[], isBatch: boolean): void;
-  failed(connection: number, error: RequestError): void;
+  published(connection: number, published: readonly Published[]): void;
+  refused(connection: number, refusal: Refusal): void;
 }
 
 /** Publications of one request. */
 interface Publishing {
   readonly connection: number;
   readonly answerer: Answerer;
-  readonly isBatch: boolean;
-  readonly answers: string[];
+  readonly answers: Published[];
   /** Not answered by the manager yet. */
   pending: number;
   failed: boolean;
 }
 
-interface Encoded {
-  kind: number;
-  id: Buffer;
-  name: Buffer;
-  data: Buffer;
-}
-
-const NO_ID = Buffer.alloc(0);
-
 export class Posts {
   readonly #connections: Connections;
   readonly #control: ConnectionControl;
   readonly #reports: PublishReports;
-  readonly #mayPublish: (channel: string) => boolean;
+  /** Whether clients may publish to a channel. */
+  readonly mayPublish: PublishRule;
   readonly #bodies = new Map<number, { reader: BodyReader; echo: boolean }>();
   #bodiesBytes = 0;
   readonly #byRequest = new Map<number, { publishing: Publishing; index: number }>();
@@ -85,26 +67,16 @@ export class Posts {
   /** Of the log. */
   epoch = '';
 
-  readonly #byPost: Answerer = {
-    published: (connection, answers, isBatch) => {
-      const json = isBatch ? `[${answers.map((answer) => `{${answer}}`).join(',')}]` : `{${answers[0]}}`;
-      this.#answer(connection, (keepAlive) => jsonAnswer(200, json, keepAlive, Date.now()));
-    },
-    failed: (connection, { status, code, message }) =>
-      this.#answer(connection, (keepAlive) => errorAnswer(status, code, message, undefined, keepAlive, Date.now())),
-  };
-
   constructor(parts: {
     connections: Connections;
     control: ConnectionControl;
     reports: PublishReports;
-    /** Whether clients may publish to the channel. */
-    mayPublish: (channel: string) => boolean;
+    mayPublish: PublishRule;
   }) {
     this.#connections = parts.connections;
     this.#control = parts.control;
     this.#reports = parts.reports;
-    this.#mayPublish = parts.mayPublish;
+    this.mayPublish = parts.mayPublish;
   }
 
   // ── Bodies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,39 +140,35 @@ export class Posts {
 
   #publishBody(connection: number, body: Buffer): void {
     this.#connections.phase[connection] = PHASE_PUBLISHING;
-    try {
-      const value = parseJson(body);
-      const publications = Array.isArray(value) ? value : [value];
-      this.publish(connection, publications, Array.isArray(value), this.#byPost);
-    } catch (error) {
-      if (!(error instanceof RequestError)) throw error;
-      this.#byPost.failed(connection, error);
+    const refused = (refusal: Refusal) =>
+      this.#answer(connection, (keepAlive) => publishRefusal(refusal, keepAlive, Date.now()));
+    const request = parsePublishBody(body, this.mayPublish);
+    if (isRefusal(request)) {
+      refused(request);
+      return;
     }
+    const { publications, batch } = request;
+    this.publish(connection, publications, {
+      published: (_, published) =>
+        this.#answer(connection, (keepAlive) => publishAnswer(published, batch, keepAlive, Date.now())),
+      refused: (_, refusal) => refused(refusal),
+    });
   }
 
-  /**
-   * Publishes for a client. `answerer` is called later, unless the connection ends before.
-   *
-   * @throws RequestError where nothing was published
-   */
-  publish(connection: number, publications: unknown[], isBatch: boolean, answerer: Answerer): void {
-    if (publications.length === 0 || publications.length > CLIENT_BATCH_PUBLICATIONS_MAX) {
-      throw new RequestError(400, 'invalid', `a batch has 1 to ${CLIENT_BATCH_PUBLICATIONS_MAX} publications`);
-    }
-    const encoded = publications.map((publication) => this.#encode(publication));
-    if (!this.#reports.established) throw unavailable();
+  /** Publishes for a client. `answerer` is called now or later, unless the connection ends before. */
+  publish(connection: number, publications: readonly ClientPublication[], answerer: Answerer): void {
     const others = this.#byConnection.get(connection);
-    if (others !== undefined && others.size >= PUBLISHES_PENDING_MAX) {
-      throw new RequestError(503, 'busy', `at most ${PUBLISHES_PENDING_MAX} requests to publish may be under way`);
+    if (!this.#reports.established || (others !== undefined && others.size >= PUBLISHES_PENDING_MAX)) {
+      answerer.refused(connection, UNAVAILABLE);
+      return;
     }
-    const pending = encoded.length;
-    const publishing: Publishing = { connection, answerer, isBatch, answers: [], pending, failed: false };
+    const publishing: Publishing = { connection, answerer, answers: [], pending: publications.length, failed: false };
     if (others === undefined) this.#byConnection.set(connection, new Set([publishing]));
     else others.add(publishing);
-    for (const [index, { kind, id, name, data }] of encoded.entries()) {
+    for (const [index, { kind, id, channel, data }] of publications.entries()) {
       const request = this.#nextRequest();
       this.#byRequest.set(request, { publishing, index });
-      this.#reports.publish(request, kind, id, name, data);
+      this.#reports.publish(request, kind, Buffer.from(id), Buffer.from(channel), data);
     }
   }
 
@@ -211,8 +179,8 @@ export class Posts {
     this.#byRequest.delete(request);
     const { publishing, index } = entry;
     if (result === PUBLISHED_FAILED) publishing.failed = true;
-    const duplicate = result === PUBLISHED_DUPLICATE ? ',"duplicate":true' : '';
-    publishing.answers[index] = `"cursor":"${formatCursor(this.epoch, sequence)}"${duplicate}`;
+    const cursor = formatCursor(this.epoch, sequence);
+    publishing.answers[index] = { cursor, duplicate: result === PUBLISHED_DUPLICATE };
     if (--publishing.pending === 0) this.#settle(publishing);
   }
 
@@ -233,68 +201,18 @@ export class Posts {
   }
 
   #settle(publishing: Publishing): void {
-    const { connection, answerer, answers, isBatch, failed } = publishing;
+    const { connection, answerer, answers, failed } = publishing;
     const others = this.#byConnection.get(connection);
     // Whoever asked may have gone, and another have its number.
     if (others === undefined || !others.delete(publishing)) return;
     if (others.size === 0) this.#byConnection.delete(connection);
-    if (failed) answerer.failed(connection, unavailable());
-    else answerer.published(connection, answers, isBatch);
-  }
-
-  #encode(publication: unknown): Encoded {
-    if (typeof publication !== 'object' || publication === null || Array.isArray(publication)) {
-      throw new RequestError(400, 'invalid', 'a publication must be an object');
-    }
-    const { channel, data, id } = publication as { channel?: unknown; data?: unknown; id?: unknown };
-    if (typeof channel !== 'string' || !isChannelName(channel)) {
-      throw new RequestError(400, 'invalid', `channel must be ${CHANNEL_NAME_RULE}`);
-    }
-    if (data === undefined) throw new RequestError(400, 'invalid', 'data is missing');
-    if (!this.#mayPublish(channel)) {
-      throw new RequestError(403, 'forbidden', `clients may not publish to ${JSON.stringify(channel)}`);
-    }
-    const isText = typeof data === 'string';
-    const bytes = Buffer.from(isText ? data : jsonText(data));
-    if (bytes.length > MESSAGE_BYTES_MAX) {
-      throw new RequestError(413, 'too_large', `data must have at most ${MESSAGE_BYTES_MAX} bytes`);
-    }
-    return { kind: isText ? KIND_TEXT : KIND_JSON, id: encodeId(id), name: Buffer.from(channel), data: bytes };
+    if (failed) answerer.refused(connection, UNAVAILABLE);
+    else answerer.published(connection, answers);
   }
 
   #nextRequest(): number {
     do this.#lastRequest = (this.#lastRequest + 1) >>> 0;
     while (this.#byRequest.has(this.#lastRequest));
     return this.#lastRequest;
-  }
-}
-
-function unavailable(): RequestError {
-  return new RequestError(503, 'unavailable', 'the log cannot be reached: try again, with the same id');
-}
-
-function encodeId(id: unknown): Buffer {
-  if (id === undefined) return NO_ID;
-  const bytes = typeof id === 'string' && !/\p{Surrogate}/u.test(id) ? Buffer.from(id) : NO_ID;
-  if (bytes.length > 0 && bytes.length <= PUBLICATION_ID_BYTES_MAX) return bytes;
-  throw new RequestError(400, 'invalid', `id must be a string of 1 to ${PUBLICATION_ID_BYTES_MAX} bytes`);
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    // Decoded leniently, a wrong byte in a channel's name would make it another channel.
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body));
-  } catch {
-    throw new RequestError(400, 'invalid', 'the body is not JSON in UTF-8');
-  }
-}
-
-/** JSON.parse takes what is nested to any depth, JSON.stringify only what fits the stack. */
-function jsonText(data: unknown): string {
-  try {
-    return JSON.stringify(data);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new RequestError(400, 'invalid', 'data is nested too deeply');
   }
 }

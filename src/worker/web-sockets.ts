@@ -6,16 +6,21 @@
  * bounded.
  */
 
-import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
 import { Cursor } from '../cursor.js';
 import {
   CHANNELS_PER_CONNECTION_MAX,
   CLIENT_MESSAGE_BYTES_MAX,
   ECHO_BYTES_MAX,
   PARTIAL_MESSAGES_BYTES_MAX,
-  REF_LENGTH_MAX,
 } from '../limits.js';
 import { SEND_PENDING } from '../reactor/reactor.js';
+import {
+  parseClientMessage,
+  pongAnswer,
+  publishedAnswer,
+  refusedAnswer,
+  unsubscribedAnswer,
+} from '../transports/messages.js';
 import { deflateMessage } from '../websocket/deflate.js';
 import {
   CLOSE_GOING_AWAY,
@@ -32,21 +37,10 @@ import {
 import { type ReaderState, type WebSocketEvents, WebSocketReader } from '../websocket/reader.js';
 import { SubscriptionGroup } from './catch-ups.js';
 import type { ConnectionControl } from './connection-control.js';
-import { type Connections, FLAG_ECHO, FORMAT_SHIFT } from './connections.js';
-import { type Answerer, type Posts, RequestError } from './posts.js';
+import { type Connections, FLAG_ECHO, FORMAT_SHIFT, PHASE_STREAMING } from './connections.js';
+import type { Posts } from './posts.js';
 import type { Streams } from './streams.js';
 import { FORMAT_WEBSOCKET_DEFLATE, inflates } from './wire.js';
-
-/** What a client says: the fields that it may have, of whatever type until they are checked. */
-interface Request {
-  type?: unknown;
-  channel?: unknown;
-  channels?: unknown;
-  after?: unknown;
-  data?: unknown;
-  id?: unknown;
-  ref?: unknown;
-}
 
 export class WebSockets implements WebSocketEvents {
   readonly #connections: Connections;
@@ -140,80 +134,52 @@ export class WebSockets implements WebSocketEvents {
 
   /** @returns false where the connection is gone */
   #request(connection: number, text: string): boolean {
-    let ref: string | null = null;
-    try {
-      const request = parseRequest(text);
-      ref = readRef(request.ref);
-      switch (request.type) {
-        case 'subscribe':
-          return this.#subscribe(connection, request, ref);
-        case 'unsubscribe':
-          return this.#unsubscribe(connection, request, ref);
-        case 'publish':
-          this.#posts.publish(connection, [request], false, this.#answerer(ref));
-          return true;
-        case 'ping':
-          return this.say(connection, withRef('{"type":"pong"', ref));
-        default:
-          throw new RequestError(400, 'invalid', 'type must be subscribe, unsubscribe, publish or ping');
-      }
-    } catch (error) {
-      if (!(error instanceof RequestError)) throw error;
-      return this.refuse(connection, error.code, error.message, ref);
+    const message = parseClientMessage(text, this.#cursor, this.#posts.mayPublish);
+    const { ref } = message;
+    switch (message.type) {
+      case 'subscribe':
+        return this.#subscribe(connection, message.channels, ref);
+      case 'unsubscribe':
+        for (const name of message.channels) {
+          const bytes = Buffer.from(name);
+          this.#streams.remove(connection, bytes, 0, bytes.length);
+        }
+        return this.#say(connection, unsubscribedAnswer(message.channels, ref));
+      case 'publish':
+        this.#posts.publish(connection, [message.publication], {
+          published: (_, [{ cursor, duplicate }]) => this.#say(connection, publishedAnswer(cursor, duplicate, ref)),
+          refused: (_, refusal) => this.#say(connection, refusedAnswer(refusal, ref)),
+        });
+        return this.#connections.phase[connection] === PHASE_STREAMING;
+      case 'ping':
+        return this.#say(connection, pongAnswer(ref));
+      case 'error':
+        return this.#say(connection, refusedAnswer(message.refusal, ref));
     }
   }
 
-  #subscribe(connection: number, request: Request, ref: string | null): boolean {
-    const names = readChannels(request);
-    if (!this.#readAfter(request.after))
-      throw new RequestError(400, 'invalid', 'after must be a cursor, "now" or "start"');
+  #subscribe(connection: number, names: string[], ref: string): boolean {
     if (this.#streams.countOf(connection) + names.length > CHANNELS_PER_CONNECTION_MAX) {
-      throw new RequestError(400, 'too_many', `a connection has at most ${CHANNELS_PER_CONNECTION_MAX} channels`);
+      const message = `a connection may have ${CHANNELS_PER_CONNECTION_MAX} channels at most`;
+      return this.#say(connection, refusedAnswer({ code: 'too_many_channels', message }, ref));
     }
     const group = new SubscriptionGroup({ names, ref });
     for (const name of names) {
       const bytes = Buffer.from(name);
       if (this.#streams.add(connection, group, bytes, 0, bytes.length)) continue;
       this.#streams.abandon(connection, group);
-      throw new RequestError(400, 'busy', 'the server has no room for more subscriptions');
+      const message = 'this server has no room for more subscriptions';
+      return this.#say(connection, refusedAnswer({ code: 'unavailable', message }, ref));
     }
     this.#streams.start(connection, group, this.#cursor, null);
-    return true;
-  }
-
-  #unsubscribe(connection: number, request: Request, ref: string | null): boolean {
-    const names = readChannels(request);
-    for (const name of names) {
-      const bytes = Buffer.from(name);
-      this.#streams.remove(connection, bytes, 0, bytes.length);
-    }
-    return this.say(connection, withRef(`{"type":"unsubscribed","channels":${JSON.stringify(names)}`, ref));
-  }
-
-  #answerer(ref: string | null): Answerer {
-    return {
-      published: (connection, [answer]) => void this.say(connection, withRef(`{"type":"published",${answer}`, ref)),
-      failed: (connection, { code, message }) => void this.refuse(connection, code, message, ref),
-    };
-  }
-
-  #readAfter(after: unknown): boolean {
-    this.#cursor.reset();
-    if (after === undefined) return true;
-    if (typeof after !== 'string') return false;
-    const bytes = Buffer.from(after);
-    return this.#cursor.parse(bytes, 0, bytes.length);
+    return this.#connections.phase[connection] === PHASE_STREAMING;
   }
 
   // ── Answers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Sends a JSON object as a message. @returns false where the connection is gone */
-  say(connection: number, json: string): boolean {
+  #say(connection: number, json: string): boolean {
     return this.#send(connection, textFrame(json));
-  }
-
-  refuse(connection: number, code: string, message: string, ref: string | null): boolean {
-    return this.say(connection, withRef(`{"type":"error","code":"${code}","message":${JSON.stringify(message)}`, ref));
   }
 
   #echo(connection: number, opcode: number, message: Uint8Array, deflate: boolean): boolean {
@@ -235,47 +201,4 @@ export class WebSockets implements WebSocketEvents {
 
 function frameOf(opcode: number, payload: Uint8Array, compressed: boolean): Buffer {
   return frame(opcode, payload, 0, payload.length, compressed);
-}
-
-function parseRequest(text: string): Request {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new RequestError(400, 'invalid', 'a message must be JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new RequestError(400, 'invalid', 'a message must be a JSON object');
-  }
-  return value;
-}
-
-/** The reference as JSON, null where there is none. */
-function readRef(ref: unknown): string | null {
-  if (ref === undefined) return null;
-  const fits = typeof ref === 'number' || (typeof ref === 'string' && ref.length <= REF_LENGTH_MAX);
-  if (!fits)
-    throw new RequestError(400, 'invalid', `ref must be a number or a string of at most ${REF_LENGTH_MAX} characters`);
-  return JSON.stringify(ref);
-}
-
-function readChannels({ channel, channels }: Request): string[] {
-  const named = channel !== undefined && channels === undefined ? [channel] : channels;
-  if (channel !== undefined && channels !== undefined) {
-    throw new RequestError(400, 'invalid', 'either channel or channels, not both');
-  }
-  if (!Array.isArray(named) || named.length === 0) {
-    throw new RequestError(400, 'invalid', 'channel must be a name, or channels a list of names');
-  }
-  for (const name of named) {
-    if (typeof name !== 'string' || !isChannelName(name)) {
-      throw new RequestError(400, 'invalid', `a channel must be ${CHANNEL_NAME_RULE}`);
-    }
-  }
-  return [...new Set(named as string[])];
-}
-
-/** Completes a JSON object that was begun, with the reference of the request that it answers. */
-function withRef(begun: string, ref: string | null): string {
-  return ref === null ? `${begun}}` : `${begun},"ref":${ref}}`;
 }

@@ -22,6 +22,7 @@ import {
   subscribedText,
 } from '../transports/formats.js';
 import { SSE_HEARTBEAT, STREAM_HEARTBEAT, STREAM_HEARTBEAT_CHUNK } from '../transports/heads.js';
+import { subscribedAnswer } from '../transports/messages.js';
 import { COMPRESSION_BYTES_MIN, deflateMessage, WINDOW_BITS_MAX } from '../websocket/deflate.js';
 import { closeFrame, frame, OPCODE_PING, OPCODE_TEXT } from '../websocket/frame.js';
 import { NO_DEFLATE } from '../websocket/handshake.js';
@@ -226,13 +227,9 @@ export class Wire {
 
   /** The connection is live from here on. */
   collectSubscribed(sequence: number, request: SubscribeRequest | null): void {
-    if (request === null) {
-      this.#collectText(subscribedText(textFormat(this.#format), this.cursor(sequence)));
-      return;
-    }
-    const members = `"channels":${JSON.stringify(request.names)},"cursor":"${this.cursor(sequence)}"`;
-    const ref = request.ref === null ? '' : `,"ref":${request.ref}`;
-    this.#collectText(`{"type":"subscribed",${members}${ref}}`);
+    const cursor = this.cursor(sequence);
+    if (request === null) this.#collectText(subscribedText(textFormat(this.#format), cursor));
+    else this.#collectText(subscribedAnswer(request.names, cursor, request.ref));
   }
 
   /** All that was collected (something was): a send buffer, the caller's. */

@@ -89,6 +89,7 @@ export class Worker implements ReactorEvents {
       reports: this.#link,
       maxConnections: config.maxConnections,
       mayPublish: channelMatcher(config.clientPublish),
+      publishing: config.clientPublish.length > 0,
       testEcho: config.testEcho,
       clock: () => performance.now(),
     });

@@ -66,6 +66,18 @@ export const LINK_PENDING_BYTES_MAX = 64 << 20;
 /** How long a stopping worker may take to finish what it is sending. */
 export const STOP_MS = 1_000;
 
+// Publications that a worker keeps for clients that catch up, each counted with what it costs beside its data.
+/** Of one channel: several pages of the manager's, so that readers at different places share them. */
+export const HISTORY_CHANNEL_BYTES_MAX = 4 << 20;
+/** Live ones of a channel, kept until the manager has answered what was asked. */
+export const HISTORY_ASIDE_BYTES_MAX = 1 << 20;
+/** Of all channels of a worker. */
+export const HISTORIES_BYTES_MAX = 32 << 20;
+/** An object, a Buffer, a place in an array. */
+export const CACHED_PUBLICATION_OVERHEAD_BYTES = 250;
+/** The history of a channel without publications: objects and entries of maps. */
+export const HISTORY_OVERHEAD_BYTES = 500;
+
 export const WORKERS_MAX = 250;
 /** Descriptors of a process that are not clients: Node's own, the link, listeners, the reactor's. */
 export const RESERVED_DESCRIPTORS = 64;

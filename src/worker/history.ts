@@ -1,0 +1,229 @@
+/**
+ * Recent publications of one channel: everything of it with a sequence in an interval.
+ *
+ *     from ─────── publications and gaps, in order ─────── upTo ─ ─ ─ (live: all that the worker is told of comes here)
+ *
+ * It begins with a page that the manager was asked for, or with a live publication. It grows at the end, by further pages until
+ * one is the last and then by live publications, and at the front, by a page that reaches to `from`. A page that does not
+ * touch it takes its place: there is one interval.
+ *
+ * While a page is asked for, live publications are set aside: the manager may have read the log before them and answer
+ * after them. The page joins what is aside above its end, and the history is live. Those that come twice are known by their
+ * sequence.
+ */
+
+import {
+  CACHED_PUBLICATION_OVERHEAD_BYTES,
+  HISTORY_ASIDE_BYTES_MAX,
+  HISTORY_CHANNEL_BYTES_MAX,
+  HISTORY_OVERHEAD_BYTES,
+} from '../limits.js';
+import { READ_NOW } from '../link/frames.js';
+
+/** Kind of an item that is not a publication: of its channel, all up to this sequence may be lost. */
+export const KIND_GAP = -1;
+
+/** A publication, or a gap. */
+export interface CachedPublication {
+  readonly sequence: number;
+  /** Wall clock, ms since 1970. */
+  readonly timeMs: number;
+  /** KIND_TEXT, KIND_JSON or KIND_RAW of src/link/frames.ts, or KIND_GAP. */
+  readonly kind: number;
+  /** Not borrowed; nobody writes to it. */
+  readonly data: Buffer;
+  /** For whoever encodes it: by wire format, made when first asked for. Not counted. */
+  encodings: Uint8Array[] | null;
+}
+
+const NO_DATA = Buffer.alloc(0);
+
+export function gapAt(sequence: number): CachedPublication {
+  return { sequence, timeMs: 0, kind: KIND_GAP, data: NO_DATA, encodings: null };
+}
+
+/** What an item is counted as. */
+export function cachedBytes(publication: CachedPublication): number {
+  return publication.data.length + CACHED_PUBLICATION_OVERHEAD_BYTES;
+}
+
+/** No page is asked for. */
+const NOT_READING = -1;
+
+export class History {
+  readonly channel: number;
+  /** Nothing is known at or below; Infinity where nothing is known at all. */
+  from = Number.POSITIVE_INFINITY;
+  /** The end of the last page, or the last live publication. */
+  upTo = 0;
+  /** Complete: all that the worker has been told of above `from` is here. */
+  live = false;
+  /** Number of the READ that is outstanding; 0 for none. */
+  request = 0;
+  /** Neighbours in the order of last use (histories.ts). */
+  newer: History | null = null;
+  older: History | null = null;
+  #items: CachedPublication[] = [];
+  /** Items before this one have been dropped. */
+  #start = 0;
+  #itemBytes = 0;
+  #readAfter = NOT_READING;
+  #aside: CachedPublication[] = [];
+  #asideBytes = 0;
+  /** The latest one that should be aside and is not. */
+  #forgotten = 0;
+
+  constructor(channel: number) {
+    this.channel = channel;
+  }
+
+  get bytes(): number {
+    return HISTORY_OVERHEAD_BYTES + this.#itemBytes + this.#asideBytes;
+  }
+
+  get reading(): boolean {
+    return this.#readAfter !== NOT_READING;
+  }
+
+  /** Whether a reader who has seen all up to `after` gets on from here. */
+  covers(after: number): boolean {
+    return after >= this.from && (this.live || after < this.upTo);
+  }
+
+  /** Place of the first item above a sequence; see {@link at}. */
+  indexAfter(sequence: number): number {
+    let low = this.#start;
+    let high = this.#items.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#items[middle].sequence > sequence) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** The item at a place, which is good until the history changes; undefined behind the last. */
+  at(index: number): CachedPublication | undefined {
+    return this.#items[index];
+  }
+
+  /** @param after READ_NOW for the end of the log */
+  beginReading(after: number): void {
+    this.#readAfter = after;
+  }
+
+  /** The answer will not come, or is not wanted. */
+  endReading(): void {
+    this.#readAfter = NOT_READING;
+    this.#aside = [];
+    this.#asideBytes = 0;
+    this.#forgotten = 0;
+  }
+
+  /** The answer: all of the channel above the sequence that was asked for and up to `upTo` (HISTORY in frames.ts). */
+  page(upTo: number, gap: number, more: boolean, publications: readonly CachedPublication[]): void {
+    const after = this.#readAfter === READ_NOW ? upTo : this.#readAfter;
+    const isKnown = this.live && after >= this.from;
+    if (!isKnown && !(this.live && upTo >= this.from && this.#prepend(after, gap, publications))) {
+      if (this.live || after < this.from || after > this.upTo) this.#restart(after);
+      this.#extend(upTo, gap, publications);
+      if (!more && this.#forgotten <= this.upTo) {
+        this.live = true;
+        for (const publication of this.#aside) this.#append(publication);
+      }
+    }
+    this.endReading();
+    this.#trim();
+  }
+
+  /** A live one, or a gap that the manager tells of: they come in order, though some may be known from a page. */
+  add(publication: CachedPublication): void {
+    if (this.live) {
+      this.#append(publication);
+      this.#trim();
+    }
+    if (this.reading) this.#setAside(publication);
+  }
+
+  /** Begins with this live one. */
+  begin(publication: CachedPublication): void {
+    this.#restart(publication.sequence - 1);
+    this.live = true;
+    this.#append(publication);
+  }
+
+  /** Forgets all that it holds, for want of memory; also the live one that is not to be added. An answer that is awaited counts still. */
+  forget(publication: CachedPublication): void {
+    this.#restart(Number.POSITIVE_INFINITY);
+    this.upTo = 0;
+    this.#aside = [];
+    this.#asideBytes = 0;
+    this.#forgotten = publication.sequence;
+  }
+
+  #restart(from: number): void {
+    this.from = from;
+    this.upTo = from;
+    this.live = false;
+    this.#items = [];
+    this.#start = 0;
+    this.#itemBytes = 0;
+  }
+
+  #append(publication: CachedPublication): void {
+    if (publication.sequence <= this.upTo) return;
+    this.#items.push(publication);
+    this.#itemBytes += cachedBytes(publication);
+    this.upTo = publication.sequence;
+  }
+
+  /** What is here up to `upTo` holds, also where the log has dropped it since. */
+  #extend(upTo: number, gap: number, publications: readonly CachedPublication[]): void {
+    if (gap > this.upTo) this.#append(gapAt(gap));
+    for (const publication of publications) this.#append(publication);
+    this.upTo = Math.max(this.upTo, upTo);
+  }
+
+  /**
+   * Puts a page before a live history. A gap that reaches into it ends where it begins: what is here is not lost.
+   *
+   * @returns false where that would be too much: then the page is more useful than what follows, which can be asked for again
+   */
+  #prepend(after: number, gap: number, publications: readonly CachedPublication[]): boolean {
+    const front = publications.filter((publication) => publication.sequence <= this.from);
+    if (gap > after) front.unshift(gapAt(Math.min(gap, this.from)));
+    const bytes = front.reduce((sum, publication) => sum + cachedBytes(publication), 0);
+    if (this.#itemBytes + bytes > HISTORY_CHANNEL_BYTES_MAX) return false;
+    this.#items = [...front, ...this.#items.slice(this.#start)];
+    this.#start = 0;
+    this.#itemBytes += bytes;
+    this.from = after;
+    return true;
+  }
+
+  #setAside(publication: CachedPublication): void {
+    const bytes = cachedBytes(publication);
+    if (this.#asideBytes + bytes <= HISTORY_ASIDE_BYTES_MAX) {
+      this.#aside.push(publication);
+      this.#asideBytes += bytes;
+    } else {
+      this.#aside = [];
+      this.#asideBytes = 0;
+      this.#forgotten = publication.sequence;
+    }
+  }
+
+  /** The oldest go; the latest stays in any case. */
+  #trim(): void {
+    while (this.#itemBytes > HISTORY_CHANNEL_BYTES_MAX && this.#start < this.#items.length - 1) {
+      const oldest = this.#items[this.#start++];
+      this.#itemBytes -= cachedBytes(oldest);
+      this.from = oldest.sequence;
+    }
+    // The front of the array is cleared now and then: each item is moved once on average.
+    if (this.#start > this.#items.length / 2) {
+      this.#items = this.#items.slice(this.#start);
+      this.#start = 0;
+    }
+  }
+}

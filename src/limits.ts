@@ -7,6 +7,15 @@
 /** Name of a channel, or client id of the classic protocol, in bytes of UTF-8 (a length must fit one byte). */
 export const CHANNEL_NAME_BYTES_MAX = 128;
 
+/** Channels of one connection. A GET names as many as fit its request line, a WebSocket subscribes to more. */
+export const CHANNELS_PER_CONNECTION_MAX = 1024;
+
+/** The epoch of a cursor: URL-safe, chosen by the log. */
+export const EPOCH_BYTES_MAX = 32;
+
+/** The `id` that makes publishing idempotent, in bytes of UTF-8 (a length must fit one byte). */
+export const PUBLICATION_ID_BYTES_MAX = 128;
+
 /** Data of one publication. */
 export const MESSAGE_BYTES_MAX = 1 << 20;
 
@@ -22,6 +31,24 @@ export const REQUEST_LINE_BYTES_MAX = 8192;
 export const HEADER_LINE_BYTES_MAX = 8192;
 export const HEADER_COUNT_MAX = 100;
 export const REQUEST_HEAD_BYTES_MAX = 16384;
+
+// Bodies of requests on the client port: one publication, or several small ones, as JSON.
+export const CLIENT_BODY_BYTES_MAX = MESSAGE_BYTES_MAX + 4096;
+/** Bodies of one worker that have not come whole, together. */
+export const PARTIAL_BODIES_BYTES_MAX = 64 << 20;
+/** A line of the chunked coding: a size of eight digits and an extension that nobody reads. */
+export const CHUNK_LINE_BYTES_MAX = 256;
+/** Extensions, and trailer fields, of one request: nobody needs any, and each costs its time (RFC 9112 section 7.1.1). */
+export const CHUNK_EXTENSIONS_BYTES_MAX = 4096;
+export const TRAILER_BYTES_MAX = 4096;
+
+/** A client's mark on a message of a WebSocket, which its answer repeats, in UTF-16 units. */
+export const REF_LENGTH_MAX = 64;
+
+/** How long a poll is held, in seconds: unless it says otherwise, and at most. */
+export const POLL_TIMEOUT_S = 25;
+export const POLL_TIMEOUT_S_MAX = 300;
+
 /** Name of a JSONP function. */
 export const CALLBACK_BYTES_MAX = 120;
 
@@ -44,6 +71,28 @@ export const SEND_PROGRESS_BYTES_MIN = 4096;
 export const SEND_TIMEOUTS_MAX = 4;
 /** Send buffers of one worker; above it, clients that do not read are cut off. */
 export const SEND_BYTES_MAX = 128 << 20;
+/** What a subscriber that does not read may leave in this process; above it the connection is ended (its client resumes). */
+export const SLOW_CONSUMER_BYTES_MAX = 1 << 20;
+/** Streams hear from the server this often, so that proxies with a time-out of a minute keep them. */
+export const HEARTBEAT_MS = 45_000;
+/** What a connection is sent at one time when it is caught up with; the next part follows when it has read that. */
+export const CATCH_UP_BYTES = 64 << 10;
+/** Messages in one answer of a long-poll, about; the rest is for the next one. */
+export const POLL_ANSWER_BYTES = 1 << 20;
+/** Subscriptions of a worker beyond the first of each connection. */
+export const EXTRA_SUBSCRIPTIONS_MAX = 1 << 21;
+
+// What clients send.
+export const REQUEST_BODY_TIMEOUT_MS = 30_000;
+/** A WebSocket's message: a publication as JSON. */
+export const CLIENT_MESSAGE_BYTES_MAX = CLIENT_BODY_BYTES_MAX;
+/** WebSocket messages of one worker that have not come whole, together. */
+export const PARTIAL_MESSAGES_BYTES_MAX = 64 << 20;
+/** --test-echo: as large as conformance suites send. */
+export const ECHO_BYTES_MAX = 16 << 20;
+/** Requests of one connection to publish that have no answer yet. */
+export const PUBLISHES_PENDING_MAX = 1000;
+
 /** How long clients that read slowly may delay the verdict on a message that others already have: once to twice this. */
 export const SWEEP_MS = 200;
 
@@ -73,6 +122,8 @@ export const HISTORY_CHANNEL_BYTES_MAX = 4 << 20;
 export const HISTORY_ASIDE_BYTES_MAX = 1 << 20;
 /** Of all channels of a worker. */
 export const HISTORIES_BYTES_MAX = 32 << 20;
+/** How long a history is kept that nobody uses, at least. */
+export const HISTORY_IDLE_MS = 30_000;
 /** An object, a Buffer, a place in an array. */
 export const CACHED_PUBLICATION_OVERHEAD_BYTES = 250;
 /** The history of a channel without publications: objects and entries of maps. */
@@ -82,11 +133,11 @@ export const WORKERS_MAX = 250;
 /** Descriptors of a process that are not clients: Node's own, the link, listeners, the reactor's. */
 export const RESERVED_DESCRIPTORS = 64;
 
-// Defaults of the queue for absent clients (the original: one minute).
-export const QUEUE_SECONDS = 60;
-export const QUEUE_MESSAGES = 100;
-export const QUEUE_BYTES = 1 << 20;
-export const QUEUE_TOTAL_BYTES = 256 << 20;
+// Defaults of retention: what the log keeps of each channel (the original: one minute), and of all together.
+export const RETAIN_SECONDS = 60;
+export const RETAIN_MESSAGES = 100;
+export const RETAIN_BYTES = 1 << 20;
+export const RETAIN_TOTAL_BYTES = 256 << 20;
 
 /**
  * Memory of one idle long-poll, bytes in user space, by column; `limits.test.ts` measures each and fails when one has
@@ -122,3 +173,13 @@ export const SUBSCRIPTION_BYTES = {
   table: 8,
   name: 16,
 };
+
+// The log.
+/**
+ * Channels without anything retained of which the log knows exactly what they lost: at 24 to 64 bytes each, 64 MiB at most.
+ * Where more channels have lost all, a client that was away longer than the latest half of these marks may be told of a gap on
+ * a quiet channel that had none.
+ */
+export const GAP_MARKS_MAX = 1 << 20;
+/** Publications that one `expire` drops: some 10 ms. An append also drops what is too old, twice what it adds. */
+export const EXPIRE_PUBLICATIONS_MAX = 20_000;

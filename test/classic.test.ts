@@ -202,7 +202,7 @@ describe('the classic protocol', () => {
 
 describe('the queue for absent clients', () => {
   test('keeps so many messages and so many seconds, drops the oldest first, and counts what it dropped', async () => {
-    const server = await startServer(['--queue-messages', '3', '--queue-seconds', '2']);
+    const server = await startServer(['--retain-messages', '3', '--retain-seconds', '2']);
     try {
       for (let n = 0; n < 5; n++) await server.publish('q', `m${n}`);
       assert.equal(bodyOf((await (await poll(server.ports.client, 'q')).closed).received), 'm2');
@@ -215,7 +215,7 @@ describe('the queue for absent clients', () => {
   });
 
   test('has a byte limit for each id and one for all', async () => {
-    const server = await startServer(['--queue-bytes', '1MiB', '--queue-total-bytes', '2MiB']);
+    const server = await startServer(['--retain-bytes', '1MiB', '--retain-total-bytes', '2MiB']);
     try {
       const text = 'z'.repeat(400_000);
       for (let n = 0; n < 3; n++) await server.publish('one', text);

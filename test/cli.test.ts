@@ -43,8 +43,8 @@ describe('help', () => {
   it('names defaults, units and environment variables', async () => {
     const help = (await runCommand(['serve', '--help'])).stdout.replace(/\s+/g, ' ');
     assert.match(help, /--client-ports <list>.*default: 8000, env: MEGACOMET_CLIENT_PORTS/);
-    assert.match(help, /--queue-bytes <size>.*default: 1MiB, env: MEGACOMET_QUEUE_BYTES/);
-    assert.match(help, /--queue-seconds <s>.*default: 60, env: MEGACOMET_QUEUE_SECONDS/);
+    assert.match(help, /--retain-bytes <size>.*default: 1MiB, env: MEGACOMET_RETAIN_BYTES/);
+    assert.match(help, /--retain-seconds <s>.*default: 60, env: MEGACOMET_RETAIN_SECONDS/);
   });
 
   it('is what a call without a command shows, with exit code 2', async () => {
@@ -67,8 +67,12 @@ describe('a wrong option is one line and exit code 2:', () => {
     [['serve', '--workers', '0'], /--workers.*Allowed: a whole number from 1 to 250/],
     [['serve', '--workers', '1', '--max-connections', '99999999'], /--max-connections 99999999 needs/],
     [['serve', '--host', 'example.org'], /--host.*example\.org.*Allowed: an IP address/],
-    [['serve', '--queue-bytes', '1.5M'], /--queue-bytes.*Allowed/],
-    [['serve', '--queue-total-bytes', '1M', '--queue-bytes', '2M'], /--queue-total-bytes 1MiB is less than/],
+    [['serve', '--retain-bytes', '1.5M'], /--retain-bytes.*Allowed/],
+    [['serve', '--retain-total-bytes', '1M', '--retain-bytes', '2M'], /--retain-total-bytes 1MiB is less than/],
+    [['serve', '--retain', 'news=1000/1y'], /--retain.*'1y' is no limit/],
+    [['serve', '--retain', 'a=1', '--retain', 'b=1,a=2'], /two rules for 'a'/],
+    [['serve', '--client-publish', 'a*b'], /--client-publish.*Allowed/],
+    [['serve', '--log', 'paper'], /--log.*Allowed: memory, lmdb/],
     [['serve', '--classic-port', '9001'], /--api-port and --classic-port are both 9001/],
     [['serve', '--client-port', '8000'], /unknown option '--client-port'.*--client-ports/],
     [['serve', '--frobnicate'], /unknown option '--frobnicate'.*serve --help/],
@@ -148,7 +152,7 @@ describe('a failure is one line and exit code 1:', () => {
 describe('with a server', () => {
   let server: TestServer;
   before(async () => {
-    server = await startServer([], { env: { MEGACOMET_QUEUE_MESSAGES: '7' } });
+    server = await startServer([], { env: { MEGACOMET_RETAIN_MESSAGES: '7' } });
   });
   after(() => server.stop());
 

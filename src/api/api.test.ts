@@ -5,8 +5,9 @@ import { connect } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
+import { LogError, type NewPublication } from '../log/log.js';
 import { createLogger } from '../manager/logger.js';
-import type { Receipt } from '../manager/routes.js';
+import type { Receipt } from '../manager/receipts.js';
 import { type Api, createApi } from './api.js';
 
 interface Answer {
@@ -19,19 +20,28 @@ interface Answer {
 describe('the HTTP API', () => {
   let api: Api;
   let port: number;
-  let published: { channel: string; kind: number; data: string }[] = [];
+  let published: { channel: string; kind: number; data: string; id?: string }[] = [];
 
   const lines: string[] = [];
 
   before(async () => {
     const logger = createLogger((line) => lines.push(line));
-    const publish = async (channel: string, kind: number, data: Buffer): Promise<Receipt> => {
-      if (channel === 'bug') throw new Error('a bug');
-      const sequence = published.push({ channel, kind, data: data.toString() });
-      const receivers = channel === 'alice' ? 2 : 0;
-      return { cursor: `e-${sequence}`, sequence, status: receivers > 0 ? 'delivered' : 'queued', receivers };
-    };
-    api = createApi({ routes: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1', logger });
+    const publish = async (batch: readonly NewPublication[]): Promise<Receipt[]> =>
+      batch.map(({ channel, data, ...rest }) => {
+        if (channel === 'bug') throw new Error('a bug');
+        if (channel === 'full') throw new LogError('ELOGFULL', 'the disk is full', 'make room');
+        const duplicate = rest.id !== undefined && published.some(({ id }) => id === rest.id);
+        const sequence = published.push({ channel, data: data.toString(), ...rest });
+        const receivers = channel === 'alice' ? 2 : 0;
+        return {
+          cursor: `e-${sequence}`,
+          sequence,
+          status: receivers > 0 ? 'delivered' : 'queued',
+          receivers,
+          duplicate,
+        };
+      });
+    api = createApi({ publisher: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1', logger });
     port = await api.listen('127.0.0.1', 0);
   });
   beforeEach(() => {
@@ -94,6 +104,25 @@ describe('the HTTP API', () => {
     ]);
   });
 
+  test('an id is passed on, and a publication whose id was known says so', async () => {
+    const id = 'i'.repeat(128);
+    const { body } = await publish([
+      { channel: 'bob', data: 1, id },
+      { channel: 'bob', data: 1, id },
+    ]);
+    assert.deepEqual(body, [
+      { cursor: 'e-1', status: 'queued', receivers: 0 },
+      { cursor: 'e-2', status: 'queued', receivers: 0, duplicate: true },
+    ]);
+    assert.deepEqual(published[0], { channel: 'bob', kind: KIND_JSON, data: '1', id });
+  });
+
+  test('what the log cannot keep is 503, without the particulars of the machine', async () => {
+    const { status, body } = await publish({ channel: 'full', data: 1 });
+    assert.deepEqual([status, body.error.code], [503, 'log_failed']);
+    assert.doesNotMatch(body.error.message, /disk/);
+  });
+
   test('a 400 names the field, and nothing of an invalid batch is published', async () => {
     const good = { channel: 'alice', data: 1 };
     const cases: [body: unknown, field: string | undefined][] = [
@@ -105,6 +134,11 @@ describe('the HTTP API', () => {
       [{ channel: 'a\u0000b', data: 1 }, 'channel'],
       [{ channel: 'a\ud800', data: 1 }, 'channel'],
       [{ ...good, other: 1 }, 'other'],
+      [{ ...good, id: '' }, 'id'],
+      [{ ...good, id: 7 }, 'id'],
+      [{ ...good, id: 'ü'.repeat(65) }, 'id'],
+      [{ ...good, id: '\udfff' }, 'id'],
+      [[good, { ...good, id: null }], '[1].id'],
       [[good, good, good, { channel: '', data: 1 }], '[3].channel'],
       [[good, { channel: 'a' }], '[1].data'],
       [[good, { ...good, other: 1 }], '[1].other'],

@@ -13,11 +13,13 @@
 import { isUtf8 } from 'node:buffer';
 import { isIP, type Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
-import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
+import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
+import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
-import { CHANNEL_NAME_RULE, isChannelName } from '../manager/channel-name.js';
+import { LogError, type NewPublication } from '../log/log.js';
 import type { Logger } from '../manager/logger.js';
-import type { Routes } from '../manager/routes.js';
+import type { Publisher } from '../manager/publisher.js';
+import type { Receipt } from '../manager/receipts.js';
 
 /** Time for a whole request to arrive, headers and body. */
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -30,7 +32,7 @@ const KEEP_ALIVE_MS = 30_000;
 const CONNECTIONS_MAX = 1024;
 
 export interface ApiOptions {
-  routes: Pick<Routes, 'publish'>;
+  publisher: Pick<Publisher, 'publish'>;
   /** What GET /v1/status answers. */
   status: () => object;
   /** Where it will listen: decides whether Host is checked. */
@@ -48,6 +50,7 @@ export interface Api {
 interface PublishBody {
   channel: string;
   data: unknown;
+  id?: string;
 }
 
 /** An error that the client is told. */
@@ -68,7 +71,18 @@ const publicationSchema = {
   type: 'object',
   required: ['channel', 'data'],
   additionalProperties: false,
-  properties: { channel: { type: 'string', format: 'channel' }, data: {} },
+  properties: {
+    channel: { type: 'string', format: 'channel' },
+    data: {},
+    id: { type: 'string', format: 'publication-id' },
+  },
+};
+
+/** The formats of publicationSchema, and each one's rule in words. */
+const FORMATS = { channel: isChannelName, 'publication-id': isPublicationId };
+const FORMAT_RULES: Record<string, string> = {
+  channel: CHANNEL_NAME_RULE,
+  'publication-id': `1 to ${PUBLICATION_ID_BYTES_MAX} bytes of UTF-8`,
 };
 
 const publishSchema = {
@@ -83,7 +97,7 @@ const publishSchema = {
 /** Paths and what they take, for 405. */
 const METHODS: Record<string, string> = { '/v1/publish': 'POST', '/v1/status': 'GET, HEAD' };
 
-export function createApi({ routes, status, host, logger }: ApiOptions): Api {
+export function createApi({ publisher, status, host, logger }: ApiOptions): Api {
   const app = Fastify({
     bodyLimit: API_BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -96,7 +110,7 @@ export function createApi({ routes, status, host, logger }: ApiOptions): Api {
       const untyped: FastifyReply = reply as never;
       void untyped.status(error.statusCode ?? 400).send({ error: { code: 'invalid', message: error.message } });
     },
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, formats: { channel: isChannelName } } },
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, formats: FORMATS } },
   });
   app.server.maxConnections = CONNECTIONS_MAX;
   app.removeAllContentTypeParsers();
@@ -111,9 +125,9 @@ export function createApi({ routes, status, host, logger }: ApiOptions): Api {
   addErrorAnswers(app, logger);
 
   app.post<{ Body: PublishBody | PublishBody[] }>('/v1/publish', { schema: publishSchema }, async ({ body }) => {
-    if (!Array.isArray(body)) return publish(routes, encode(body, ''));
-    const encoded = body.map((publication, i) => encode(publication, `[${i}].`));
-    return Promise.all(encoded.map((publication) => publish(routes, publication)));
+    if (!Array.isArray(body)) return toAnswer((await publisher.publish([encode(body, '')]))[0]!);
+    const receipts = await publisher.publish(body.map((publication, i) => encode(publication, `[${i}].`)));
+    return receipts.map(toAnswer);
   });
   app.get('/v1/status', async () => status());
 
@@ -126,21 +140,15 @@ export function createApi({ routes, status, host, logger }: ApiOptions): Api {
   };
 }
 
-interface Encoded {
-  channel: string;
-  kind: number;
-  data: Buffer;
-}
-
 /** A string is delivered as its text, anything else as its JSON. */
-function encode({ channel, data }: PublishBody, prefix: string): Encoded {
+function encode({ channel, data, id }: PublishBody, prefix: string): NewPublication {
   const text = typeof data === 'string';
   const encoded = Buffer.from(text ? data : jsonText(data, `${prefix}data`));
   if (encoded.length > MESSAGE_BYTES_MAX) {
     const message = `data must have at most ${MESSAGE_BYTES_MAX} bytes, it has ${encoded.length}`;
     throw new ApiError(413, 'too_large', message, `${prefix}data`);
   }
-  return { channel, kind: text ? KIND_TEXT : KIND_JSON, data: encoded };
+  return { channel, kind: text ? KIND_TEXT : KIND_JSON, data: encoded, ...(id !== undefined && { id }) };
 }
 
 /** JSON.parse takes what is nested to any depth, JSON.stringify only what fits the stack. */
@@ -153,9 +161,13 @@ function jsonText(data: unknown, field: string): string {
   }
 }
 
-async function publish(routes: ApiOptions['routes'], { channel, kind, data }: Encoded): Promise<object> {
-  const { cursor, status, receivers } = await routes.publish(channel, kind, data);
-  return { cursor, status, receivers };
+function toAnswer({ cursor, status, receivers, duplicate }: Receipt): object {
+  return { cursor, status, receivers, ...(duplicate && { duplicate }) };
+}
+
+/** A lone surrogate has no UTF-8: two such ids could become one. */
+function isPublicationId(id: string): boolean {
+  return id.length > 0 && Buffer.byteLength(id) <= PUBLICATION_ID_BYTES_MAX && !/\p{Surrogate}/u.test(id);
 }
 
 function addErrorAnswers(app: FastifyInstance, logger: Logger): void {
@@ -169,7 +181,7 @@ function addErrorAnswers(app: FastifyInstance, logger: Logger): void {
 
   app.setErrorHandler<FastifyError>(async (error, request, reply) => {
     const answer = toApiError(error);
-    if (answer.statusCode >= 500) logger.error('request failed', { url: request.url, stack: error.stack });
+    if (answer.statusCode === 500) logger.error('request failed', { url: request.url, stack: error.stack });
     // What is left of a body that was refused unread would be taken for the next request.
     if (answer.statusCode === 413) reply.header('connection', 'close');
     reply.status(answer.statusCode);
@@ -196,6 +208,9 @@ function refuseConnection({ code }: NodeJS.ErrnoException, socket: Socket): void
 
 function toApiError(error: FastifyError): ApiError {
   if (error instanceof ApiError) return error;
+  // The manager says why, in its log; publishers may be strangers to its disks.
+  if (error instanceof LogError)
+    return new ApiError(503, 'log_failed', 'the log cannot keep publications now; try again');
   const problem = error.validation?.[0];
   if (problem !== undefined) {
     const at = fieldName(problem.instancePath);
@@ -206,7 +221,8 @@ function toApiError(error: FastifyError): ApiError {
     let message = `${subject} ${problem.message}`;
     if (missingProperty !== undefined) message = `${subject} is missing`;
     else if (additionalProperty !== undefined) message = `${subject} is not known`;
-    else if (problem.keyword === 'format') message = `${subject} must be ${CHANNEL_NAME_RULE}`;
+    else if (problem.keyword === 'format')
+      message = `${subject} must be ${FORMAT_RULES[(problem.params as { format: string }).format]}`;
     return new ApiError(400, 'invalid', message, field === '' ? undefined : field);
   }
   switch (error.code) {

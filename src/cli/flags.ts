@@ -3,22 +3,28 @@
  * capitals (`--client-ports` is MEGACOMET_CLIENT_PORTS). The command line wins over the variable.
  */
 
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism, homedir, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { QUEUE_BYTES, QUEUE_MESSAGES, QUEUE_SECONDS, QUEUE_TOTAL_BYTES, WORKERS_MAX } from '../limits.js';
+import { RETAIN_BYTES, RETAIN_MESSAGES, RETAIN_SECONDS, RETAIN_TOTAL_BYTES, WORKERS_MAX } from '../limits.js';
 import { raiseDescriptorLimit } from '../linux/sockets.js';
 import type { ServeOptions } from '../manager/options.js';
 import { decideReactor, REACTOR_CHOICES, type ReactorChoice } from '../reactor/choose.js';
 import {
   completeServeOptions,
+  defaultDataDirectory,
   defaultRunDirectory,
+  FSYNC_CHOICES,
   formatSize,
   integer,
+  LOG_CHOICES,
+  parseClientPublish,
+  parseDataDirectory,
   parseHost,
   parsePort,
   parsePortOrNone,
   parsePorts,
+  parseRetain,
   parseRunDirectory,
   type ServeFlags,
   size,
@@ -42,6 +48,12 @@ export function flag<T>(
   const option = new Option(flags, description).argParser((text: string) => parse(text));
   if (fallback !== undefined) option.default(fallback, fallbackText ?? String(fallback));
   return option.env(`MEGACOMET_${option.name().replaceAll('-', '_').toUpperCase()}`);
+}
+
+/** As {@link flag}, for one that may be given again: each text adds to the values of those before it. */
+function listFlag<T>(flags: string, description: string, parse: (text: string) => T[]): Option {
+  const add = (text: string, values: T[]) => [...values, ...parse(text)];
+  return flag(flags, description, parse, [], 'none').argParser(add);
 }
 
 /** `--run-dir`, which every command takes that deals with a server on this machine. */
@@ -73,34 +85,49 @@ export function addServeFlags(command: Command): Command {
       ),
     )
     .addOption(runDirectoryFlag())
+    .addOption(choiceFlag('--log <kind>', 'where messages are kept', LOG_CHOICES, 'lmdb'))
+    .addOption(dataDirectoryFlag())
+    .addOption(choiceFlag('--fsync <policy>', 'when the disk must confirm what lmdb wrote', FSYNC_CHOICES, 'interval'))
     .addOption(
-      flag(
-        '--queue-seconds <s>',
-        'how long a message waits for an absent client',
-        integer(1, WEEK_SECONDS, 'seconds'),
-        QUEUE_SECONDS,
-      ),
+      flag('--retain-seconds <s>', 'how long a message is kept', integer(1, WEEK_SECONDS, 'seconds'), RETAIN_SECONDS),
     )
     .addOption(
-      flag('--queue-messages <count>', 'messages kept for each channel', integer(1, 1_000_000), QUEUE_MESSAGES),
+      flag('--retain-messages <count>', 'messages kept of each channel', integer(1, 1_000_000), RETAIN_MESSAGES),
     )
     .addOption(
       flag(
-        '--queue-bytes <size>',
-        'bytes kept for each channel',
+        '--retain-bytes <size>',
+        'bytes kept of each channel',
         size(1, 2 ** 40),
-        QUEUE_BYTES,
-        formatSize(QUEUE_BYTES),
+        RETAIN_BYTES,
+        formatSize(RETAIN_BYTES),
       ),
     )
     .addOption(
       flag(
-        '--queue-total-bytes <size>',
-        'bytes kept for all channels together',
+        '--retain-total-bytes <size>',
+        'bytes kept of all channels together',
         size(1, 2 ** 40),
-        QUEUE_TOTAL_BYTES,
-        formatSize(QUEUE_TOTAL_BYTES),
+        RETAIN_TOTAL_BYTES,
+        formatSize(RETAIN_TOTAL_BYTES),
       ),
+    )
+    .addOption(
+      listFlag(
+        '--retain <rule>',
+        "other limits for channels of a name or prefix, as in 'news/*=1000/1h/10MiB'; may be repeated",
+        parseRetain,
+      ),
+    )
+    .addOption(
+      listFlag(
+        '--client-publish <pattern>',
+        "channel that clients may publish to, or prefix with '*'; may be repeated",
+        parseClientPublish,
+      ),
+    )
+    .addOption(
+      new Option('--test-echo', 'serve /echo on the client ports, for conformance suites').env('MEGACOMET_TEST_ECHO'),
     )
     .addOption(
       flag(
@@ -115,19 +142,35 @@ export function addServeFlags(command: Command): Command {
 
 /** `--reactor`, of the server and of the tester. */
 export function reactorFlag(): Option {
-  const parse = (text: string): ReactorChoice => {
-    const choice = REACTOR_CHOICES.find((name) => name === text);
-    if (choice === undefined) throw new InvalidArgumentError(`Allowed: ${REACTOR_CHOICES.join(', ')}.`);
+  return choiceFlag<ReactorChoice>('--reactor <name>', 'kernel interface', REACTOR_CHOICES, 'auto');
+}
+
+/** `--data-dir`: where the durable log of this user lies. */
+function dataDirectoryFlag(): Option {
+  const fallback = defaultDataDirectory(process.env['XDG_STATE_HOME'], homedir(), process.getuid?.() ?? 0);
+  return flag('--data-dir <path>', 'directory of the lmdb log', parseDataDirectory, fallback);
+}
+
+/** An option that takes one of a few words. */
+function choiceFlag<T extends string>(flags: string, description: string, choices: readonly T[], fallback: T): Option {
+  const allowed = choices.join(', ');
+  const parse = (text: string): T => {
+    const choice = choices.find((name) => name === text);
+    if (choice === undefined) throw new InvalidArgumentError(`Allowed: ${allowed}.`);
     return choice;
   };
-  return flag(`--reactor <name>`, `kernel interface: ${REACTOR_CHOICES.join(', ')}`, parse, 'auto');
+  return flag(flags, `${description}: ${allowed}`, parse, fallback);
 }
 
 /** The options of a server on this machine, from what commander parsed. Raises this process's soft RLIMIT_NOFILE. */
 export function serveOptionsHere(flags: ServeFlags): ServeOptions {
-  return completeServeOptions(flags, resolve(flags.runDir), {
-    cores: availableParallelism(),
-    reactor: decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`)),
-    descriptorLimit: raiseDescriptorLimit(),
-  });
+  return completeServeOptions(
+    flags,
+    { run: resolve(flags.runDir), data: resolve(flags.dataDir) },
+    {
+      cores: availableParallelism(),
+      reactor: decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`)),
+      descriptorLimit: raiseDescriptorLimit(),
+    },
+  );
 }

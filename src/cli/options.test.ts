@@ -5,15 +5,19 @@ import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import { UsageError } from './errors.js';
 import {
   completeServeOptions,
+  defaultDataDirectory,
   defaultRunDirectory,
   formatSize,
   integer,
   type Machine,
   parseApiUrl,
+  parseClientPublish,
+  parseDataDirectory,
   parseHost,
   parsePort,
   parsePortOrNone,
   parsePorts,
+  parseRetain,
   parseRunDirectory,
   planWorkers,
   type ServeFlags,
@@ -32,10 +36,15 @@ const flags: ServeFlags = {
   classicPort: 9000,
   apiPort: 9001,
   runDir: '/run/megacomet',
-  queueSeconds: 60,
-  queueMessages: 100,
-  queueBytes: 1 << 20,
-  queueTotalBytes: 256 << 20,
+  log: 'lmdb',
+  dataDir: '/var/lib/megacomet',
+  fsync: 'interval',
+  retainSeconds: 60,
+  retainMessages: 100,
+  retainBytes: 1 << 20,
+  retainTotalBytes: 256 << 20,
+  retain: [],
+  clientPublish: [],
   orphanSeconds: 60,
   reactor: 'auto',
 };
@@ -136,6 +145,23 @@ describe('hosts, numbers, paths and addresses', () => {
     assert.throws(() => parseRunDirectory(`/${'é'.repeat(45)}`), /1 to 90 bytes/);
   });
 
+  it('keeps messages where the state of the user lies, and of root that of the machine', () => {
+    assert.equal(defaultDataDirectory('/state', '/home/a', 7), '/state/megacomet');
+    assert.equal(defaultDataDirectory(undefined, '/home/a', 7), '/home/a/.local/state/megacomet');
+    assert.equal(defaultDataDirectory('', '/home/a', 7), '/home/a/.local/state/megacomet');
+    assert.equal(defaultDataDirectory('/state', '/root', 0), '/var/lib/megacomet');
+    assert.equal(parseDataDirectory('data'), 'data');
+    assert.throws(() => parseDataDirectory(''), /Allowed: a path/);
+  });
+
+  it('takes names and prefixes of channels that clients may publish to', () => {
+    assert.deepEqual(parseClientPublish('chat/*'), ['chat/*']);
+    assert.deepEqual(parseClientPublish('*,lobby,ü*'), ['*', 'lobby', 'ü*']);
+    for (const text of ['', 'a,', 'a*b', '**', 'a\n', 'x'.repeat(129)]) {
+      assert.throws(() => parseClientPublish(text), /Allowed: a channel's name/, text);
+    }
+  });
+
   it('prefers the run-time directory of the user', () => {
     assert.equal(defaultRunDirectory('/run/user/7', '/tmp', 7), '/run/user/7/megacomet');
     assert.equal(defaultRunDirectory(undefined, '/tmp', 7), '/tmp/megacomet-7');
@@ -226,7 +252,8 @@ describe('workers and connections', () => {
 });
 
 describe('the options of a server together', () => {
-  const complete = (change: Partial<ServeFlags>) => completeServeOptions({ ...flags, ...change }, '/run/x', machine);
+  const complete = (change: Partial<ServeFlags>) =>
+    completeServeOptions({ ...flags, ...change }, { run: '/run/x', data: '/var/x' }, machine);
 
   it('are complete', () => {
     assert.deepEqual(complete({}), {
@@ -238,7 +265,12 @@ describe('the options of a server together', () => {
       workers: 2,
       maxConnections: 2 * capacity,
       runDirectory: '/run/x',
-      retention: { seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 256 << 20 },
+      log: 'lmdb',
+      dataDirectory: '/var/x',
+      fsync: 'interval',
+      retention: { seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 256 << 20, rules: [] },
+      clientPublish: [],
+      testEcho: false,
       orphanSeconds: 60,
       reactor: 'epoll',
     });
@@ -256,10 +288,23 @@ describe('the options of a server together', () => {
     assert.equal(complete({ classicPort: 'none' }).classicPort, null);
   });
 
-  it('refuse a total queue smaller than that of one channel', () => {
+  it('refuse to keep less of all channels than of one', () => {
     assert.throws(
-      () => complete({ queueBytes: 4 << 20, queueTotalBytes: 2 << 20 }),
-      /--queue-total-bytes 2MiB is less than --queue-bytes 4MiB/,
+      () => complete({ retainBytes: 4 << 20, retainTotalBytes: 2 << 20 }),
+      /--retain-total-bytes 2MiB is less than --retain-bytes 4MiB/,
     );
+    assert.throws(
+      () => complete({ retain: [{ pattern: 'big/*', bytes: 2 ** 30 }] }),
+      /--retain-total-bytes 256MiB is less than what --retain 'big\/\*' allows/,
+    );
+  });
+
+  it('take one rule for a pattern', () => {
+    const retain = parseRetain('a*=1,b=2/1h,a*=3');
+    assert.throws(() => complete({ retain }), /--retain has two rules for 'a\*'/);
+    assert.deepEqual(complete({ retain: retain.slice(0, 2) }).retention.rules, [
+      { pattern: 'a*', messages: 1 },
+      { pattern: 'b', messages: 2, seconds: 3600 },
+    ]);
   });
 });

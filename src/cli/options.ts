@@ -9,7 +9,10 @@
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
 import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
+import type { RetentionRule } from '../log/log.js';
+import { parseRetentionRule } from '../log/retention.js';
 import type { ServeOptions } from '../manager/options.js';
 import type { ReactorChoice } from '../reactor/choose.js';
 import { UsageError } from './errors.js';
@@ -32,6 +35,9 @@ export const WORKER_CONNECTIONS_DEFAULT = 1 << 17;
 /** sockaddr_un.sun_path holds 108 bytes with the final zero (unix(7)); the longest name in the directory takes 17. */
 export const RUN_DIRECTORY_BYTES_MAX = 90;
 
+export const LOG_CHOICES = ['memory', 'lmdb'] as const;
+export const FSYNC_CHOICES = ['always', 'interval', 'never'] as const;
+
 /** The flags of `serve` after parsing, before the computed defaults. */
 export interface ServeFlags {
   host: string;
@@ -42,10 +48,16 @@ export interface ServeFlags {
   workers?: number;
   maxConnections?: number;
   runDir: string;
-  queueSeconds: number;
-  queueMessages: number;
-  queueBytes: number;
-  queueTotalBytes: number;
+  log: ServeOptions['log'];
+  dataDir: string;
+  fsync: ServeOptions['fsync'];
+  retainSeconds: number;
+  retainMessages: number;
+  retainBytes: number;
+  retainTotalBytes: number;
+  retain: RetentionRule[];
+  clientPublish: string[];
+  testEcho?: true;
   orphanSeconds: number;
   reactor: ReactorChoice;
 }
@@ -170,6 +182,38 @@ export function parseRunDirectory(text: string): string {
   return text;
 }
 
+/** A directory path. Made absolute by the caller, who knows the directory. */
+export function parseDataDirectory(text: string): string {
+  if (text === '' || text.includes('\0')) throw new InvalidArgumentError('Allowed: a path.');
+  return text;
+}
+
+/** /var/lib/megacomet for root; else $XDG_STATE_HOME/megacomet, or ~/.local/state/megacomet where that is not set. */
+export function defaultDataDirectory(stateHome: string | undefined, home: string, uid: number): string {
+  if (uid === 0) return '/var/lib/megacomet';
+  return join(stateHome || join(home, '.local', 'state'), 'megacomet');
+}
+
+/** Rules of retention, separated by commas: src/log/retention.ts. */
+export function parseRetain(text: string): RetentionRule[] {
+  try {
+    return text.split(',').map(parseRetentionRule);
+  } catch (error) {
+    throw new InvalidArgumentError(`${(error as Error).message}.`);
+  }
+}
+
+/** Channels and prefixes with `*`, separated by commas: `chat/*,lobby`. */
+export function parseClientPublish(text: string): string[] {
+  return text.split(',').map((pattern) => {
+    const prefix = pattern.endsWith('*') ? pattern.slice(0, -1) : pattern;
+    if ((prefix === '' ? pattern === '*' : isChannelName(prefix)) && !prefix.includes('*')) return pattern;
+    throw new InvalidArgumentError(
+      `Allowed: a channel's name (${CHANNEL_NAME_RULE}), or the beginning of names followed by '*'.`,
+    );
+  });
+}
+
 /** $XDG_RUNTIME_DIR/megacomet, or `<temporary directory>/megacomet-<uid>` where there is no such directory. */
 export function defaultRunDirectory(runtimeDirectory: string | undefined, temporary: string, uid: number): string {
   return runtimeDirectory ? join(runtimeDirectory, 'megacomet') : join(temporary, `megacomet-${uid}`);
@@ -246,20 +290,36 @@ function assertNoClash(flags: ServeFlags): void {
   }
 }
 
+function assertRetention({ retainBytes, retainTotalBytes, retain }: ServeFlags): void {
+  const total = `--retain-total-bytes ${formatSize(retainTotalBytes)}`;
+  if (retainTotalBytes < retainBytes) {
+    throw new UsageError(
+      `${total} is less than --retain-bytes ${formatSize(retainBytes)}: it must be at least as much`,
+    );
+  }
+  for (const [i, { pattern, bytes = 0 }] of retain.entries()) {
+    if (retain.findIndex((rule) => rule.pattern === pattern) !== i) {
+      throw new UsageError(`--retain has two rules for '${pattern}': leave one out`);
+    }
+    if (retainTotalBytes < bytes) {
+      throw new UsageError(`${total} is less than what --retain '${pattern}' allows: it must be at least as much`);
+    }
+  }
+}
+
 /**
  * The complete options of a server.
  *
- * @param runDirectory absolute
+ * @param directories absolute paths of run directory and data directory
  * @throws UsageError where flags contradict each other
  */
-export function completeServeOptions(flags: ServeFlags, runDirectory: string, machine: Machine): ServeOptions {
+export function completeServeOptions(
+  flags: ServeFlags,
+  directories: { run: string; data: string },
+  machine: Machine,
+): ServeOptions {
   assertNoClash(flags);
-  if (flags.queueTotalBytes < flags.queueBytes) {
-    throw new UsageError(
-      `--queue-total-bytes ${formatSize(flags.queueTotalBytes)} is less than --queue-bytes ` +
-        `${formatSize(flags.queueBytes)}: it must be at least as much`,
-    );
-  }
+  assertRetention(flags);
   return {
     host: flags.host,
     apiHost: flags.apiHost,
@@ -267,13 +327,19 @@ export function completeServeOptions(flags: ServeFlags, runDirectory: string, ma
     classicPort: flags.classicPort === 'none' ? null : flags.classicPort,
     apiPort: flags.apiPort,
     ...planWorkers(machine, flags.workers, flags.maxConnections),
-    runDirectory,
+    runDirectory: directories.run,
+    log: flags.log,
+    dataDirectory: directories.data,
+    fsync: flags.fsync,
     retention: {
-      seconds: flags.queueSeconds,
-      messages: flags.queueMessages,
-      bytes: flags.queueBytes,
-      totalBytes: flags.queueTotalBytes,
+      seconds: flags.retainSeconds,
+      messages: flags.retainMessages,
+      bytes: flags.retainBytes,
+      totalBytes: flags.retainTotalBytes,
+      rules: flags.retain,
     },
+    clientPublish: flags.clientPublish,
+    testEcho: flags.testEcho ?? false,
     orphanSeconds: flags.orphanSeconds,
     reactor: machine.reactor,
   };

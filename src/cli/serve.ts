@@ -47,6 +47,12 @@ async function serve(options: ServeOptions, planned: number | undefined): Promis
         'whoever reaches it can publish to every client\n',
     );
   }
+  if (options.testEcho) {
+    process.stderr.write(
+      'megacomet: WARNING: --test-echo serves /echo on the client ports, which returns whatever anybody sends: ' +
+        'for conformance suites only\n',
+    );
+  }
   for (const line of await startWarnings(planned, options)) process.stderr.write(`megacomet: WARNING: ${line}\n`);
   const signals = new StopSignals();
   void signals.second.then(() => endNow(options.runDirectory, 1));
@@ -123,6 +129,7 @@ function greeting(addresses: ServerAddresses, options: ServeOptions, launcher: s
     '',
     ...addressLines(addresses).map((line) => `  ${line}`),
     `  run directory     ${options.runDirectory}`,
+    `  messages          ${options.log === 'lmdb' ? options.dataDirectory : 'in memory: lost when it ends'}`,
     '',
     'In a second terminal, hold a connection and publish to it:',
     '',

@@ -85,7 +85,7 @@ function memoryText(needs: MemoryNeeds, plan: Plan): string {
     `the kernel ${formatBytes(needs.kernelBytes)} for ${count(plan.ends)} ends of connections, MegaComet ` +
     `${formatBytes(needs.userBytes)}${plan.loopback ? ' with its tester' : ''}, messages under way ` +
     `${formatBytes(needs.queueBytes)}: ${each} bytes a connection and what is fixed. Queued messages for absent clients ` +
-    'come on top (--queue-total-bytes at most)'
+    'come on top (--retain-total-bytes at most)'
   );
 }
 

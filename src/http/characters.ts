@@ -55,6 +55,14 @@ export function ascii(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
+/** Whether bytes[start..end) is the word. */
+export function equals(bytes: Uint8Array, start: number, end: number, word: Uint8Array): boolean {
+  const length = word.length;
+  if (end - start !== length) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== word[i]) return false;
+  return true;
+}
+
 /**
  * Whether bytes[start..end) is the word, ignoring case. The word is made of characters in which bit 5 is set: lower case
  * letters, digits and `-:/`. Setting that bit folds the case of letters; what else it would turn into one of these are

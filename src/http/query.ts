@@ -31,7 +31,7 @@ for (let value = 0; value < 16; value++) {
  * @returns how many bytes were written, or DECODING_FAILED
  */
 export function percentDecode(bytes: Uint8Array, start: number, end: number, target: Uint8Array): number {
-  return decode(bytes, start, end, target, PLUS);
+  return decode(bytes, start, end, target, 0, PLUS);
 }
 
 /**
@@ -54,7 +54,7 @@ export function queryParameter(
     let to = from;
     while (to < end && bytes[to] !== AMPERSAND) to++;
     const value = valueStart(bytes, from, to, name);
-    if (value >= 0) return decode(bytes, value, to, target, SPACE);
+    if (value >= 0) return decodeValue(bytes, value, to, target, 0);
     from = to + 1;
   }
   return PARAMETER_ABSENT;
@@ -65,8 +65,17 @@ export function parameterName(name: string): Uint8Array {
   return ascii(name);
 }
 
+/**
+ * Decodes the value of a parameter, bytes[start..end), into `target` from `at` on, `+` to a space as forms have it.
+ *
+ * @returns how many bytes were written, or DECODING_FAILED
+ */
+export function decodeValue(bytes: Uint8Array, start: number, end: number, target: Uint8Array, at: number): number {
+  return decode(bytes, start, end, target, at, SPACE);
+}
+
 /** Where the value of the parameter at bytes[from..to) begins if it has this name, else -1. */
-function valueStart(bytes: Uint8Array, from: number, to: number, name: Uint8Array): number {
+export function valueStart(bytes: Uint8Array, from: number, to: number, name: Uint8Array): number {
   const nameEnd = from + name.length;
   if (nameEnd > to) return -1;
   for (let i = 0; i < name.length; i++) if (bytes[from + i] !== name[i]) return -1;
@@ -74,8 +83,15 @@ function valueStart(bytes: Uint8Array, from: number, to: number, name: Uint8Arra
   return bytes[nameEnd] === EQUALS ? nameEnd + 1 : -1;
 }
 
-function decode(bytes: Uint8Array, start: number, end: number, target: Uint8Array, plus: number): number {
-  let length = 0;
+function decode(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  target: Uint8Array,
+  targetAt: number,
+  plus: number,
+): number {
+  let length = targetAt;
   for (let at = start; at < end; at++) {
     if (length === target.length) return DECODING_FAILED;
     const byte = bytes[at]!;
@@ -90,7 +106,7 @@ function decode(bytes: Uint8Array, start: number, end: number, target: Uint8Arra
       target[length++] = byte === PLUS ? plus : byte;
     }
   }
-  return length;
+  return length - targetAt;
 }
 
 /**

@@ -44,6 +44,7 @@ export const HEADER_SEC_WEBSOCKET_KEY = 13;
 export const HEADER_SEC_WEBSOCKET_VERSION = 14;
 export const HEADER_SEC_WEBSOCKET_PROTOCOL = 15;
 export const HEADER_SEC_WEBSOCKET_EXTENSIONS = 16;
+export const HEADER_CONTENT_TYPE = 17;
 
 const HEADER_NAMES = [
   'host',
@@ -63,6 +64,7 @@ const HEADER_NAMES = [
   'sec-websocket-version',
   'sec-websocket-protocol',
   'sec-websocket-extensions',
+  'content-type',
 ].map(ascii);
 
 /** Fields that say one thing: two of them is an attack or a bug, whatever they say. */
@@ -73,6 +75,7 @@ const SINGLE_HEADERS =
   (1 << HEADER_ORIGIN) |
   (1 << HEADER_AUTHORIZATION) |
   (1 << HEADER_LAST_EVENT_ID) |
+  (1 << HEADER_CONTENT_TYPE) |
   (1 << HEADER_SEC_WEBSOCKET_KEY) |
   (1 << HEADER_SEC_WEBSOCKET_VERSION);
 

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  ALLOW_WRITE,
+  CONTINUE,
   classicHeadLength,
   headAnswer,
-  httpDate,
   optionsAnswer,
   refusal,
-  statusText,
   writeClassicHead,
 } from './response.js';
+import { digitsOf, httpDate, statusText, writeDecimal } from './template.js';
 
 const NOW_MS = Date.UTC(1994, 10, 6, 8, 49, 37, 999);
 const DATE = 'Sun, 06 Nov 1994 08:49:37 GMT';
@@ -45,15 +46,17 @@ test('HEAD is answered like GET, without a length', () => {
 });
 
 test('OPTIONS is answered without a body, for preflights too', () => {
-  const fields =
-    `HTTP/1.1 204 No Content\r\nDate: ${DATE}\r\nAllow: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Origin: *\r\n` +
-    'Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Headers: *\r\n' +
-    'Access-Control-Max-Age: 86400\r\n';
-  assert.equal(text(optionsAnswer(false, NOW_MS)), `${fields}Connection: close\r\n\r\n`);
-  assert.equal(text(optionsAnswer(true, NOW_MS)), `${fields}Connection: keep-alive\r\n\r\n`);
+  const answer = (allow: string, connection: string): string =>
+    `HTTP/1.1 204 No Content\r\nDate: ${DATE}\r\nAllow: ${allow}\r\nAccess-Control-Allow-Origin: *\r\n` +
+    'Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n' +
+    'Access-Control-Allow-Headers: *, authorization, content-type, if-none-match, last-event-id\r\n' +
+    `Access-Control-Max-Age: 86400\r\nConnection: ${connection}\r\n\r\n`;
+  assert.equal(text(optionsAnswer(false, NOW_MS)), answer('GET, HEAD, OPTIONS', 'close'));
+  assert.equal(text(optionsAnswer(true, NOW_MS)), answer('GET, HEAD, OPTIONS', 'keep-alive'));
+  assert.equal(text(optionsAnswer(true, NOW_MS, ALLOW_WRITE)), answer('POST, OPTIONS', 'keep-alive'));
 });
 
-const REFUSED = [400, 404, 405, 408, 413, 414, 431, 500, 501, 503, 505];
+const REFUSED = [400, 403, 404, 405, 408, 411, 413, 414, 415, 426, 431, 500, 501, 503, 505];
 
 test('a refusal is a whole response that says what is wrong and ends the connection', () => {
   for (const status of REFUSED) {
@@ -63,7 +66,9 @@ test('a refusal is a whole response that says what is wrong and ends the connect
     assert.equal(lines[1], `Date: ${DATE}`);
     assert.ok(lines.includes('Content-Type: text/plain; charset=utf-8'));
     assert.ok(lines.includes(`Content-Length: ${body.length}`));
-    assert.ok(lines.includes('Connection: close'));
+    assert.equal(lines.at(-1), status === 426 ? 'Connection: close, upgrade' : 'Connection: close');
+    assert.equal(lines.includes('Upgrade: websocket'), status === 426);
+    assert.equal(lines.includes('Sec-WebSocket-Version: 13'), status === 426);
     assert.match(body, new RegExp(`^${status} ${statusText(status)}: .+\n$`));
     assert.equal(lines.includes('Allow: GET, HEAD, OPTIONS'), status === 405);
     assert.equal(lines.includes('Retry-After: 5'), status === 503);
@@ -73,6 +78,25 @@ test('a refusal is a whole response that says what is wrong and ends the connect
 test('a refusal of HEAD is the same without its body', () => {
   const [head] = text(refusal(404, NOW_MS)).split('\r\n\r\n') as [string];
   assert.equal(text(refusal(404, NOW_MS, true)), `${head}\r\n\r\n`);
+});
+
+test('a refused method is told which ones the path takes', () => {
+  const answer = text(refusal(405, NOW_MS, false, ALLOW_WRITE));
+  assert.match(answer, /\r\nAllow: POST, OPTIONS\r\n/);
+  assert.match(answer, /\n405 Method Not Allowed: only POST, OPTIONS are allowed here\n$/);
+  assert.doesNotMatch(text(refusal(404, NOW_MS, false, ALLOW_WRITE)), /Allow:/);
+});
+
+test('100 Continue is a head without fields', () => {
+  assert.equal(text(CONTINUE), 'HTTP/1.1 100 Continue\r\n\r\n');
+});
+
+test('decimals have no more digits than they need', () => {
+  for (const value of [0, 9, 10, 99, 100, 4_294_967_296, 2 ** 48 - 1]) {
+    const target = new Uint8Array(20);
+    assert.equal(writeDecimal(target, 2, value), 2 + digitsOf(value));
+    assert.equal(text(target.subarray(2, 2 + digitsOf(value))), String(value));
+  }
 });
 
 test('each answer carries the date of its own second, whichever was sent before', () => {

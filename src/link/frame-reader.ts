@@ -103,7 +103,7 @@ function readLength(bytes: Uint8Array, at: number): number {
   return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }
 
-/** Reads a u48 sequence. Numbers of 48 bits are exact in a JavaScript number. */
+/** Reads a u48, a sequence or a time. Numbers of 48 bits are exact in a JavaScript number. */
 export function readSequence(bytes: Uint8Array, at: number): number {
   return readLength(bytes, at) + (bytes[at + 4]! | (bytes[at + 5]! << 8)) * 0x1_0000_0000;
 }

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { FrameReader, readJson, readSequence, readUint32 } from './frame-reader.js';
 import { FrameWriter } from './frame-writer.js';
-import { DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, WAITING } from './frames.js';
+import { DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, READ_NOW, WAITING } from './frames.js';
 
 type Seen = [type: number, payload: string];
 
@@ -73,6 +73,38 @@ test('each kind of frame survives a split at every byte', () => {
     assert.ok(reader.read(stream.subarray(0, cut), visit));
     assert.ok(reader.read(stream.subarray(cut), visit));
     assert.deepEqual(types, [HELLO, HELLO_END, WAITING, DELIVER, DELIVERED]);
+  }
+});
+
+test('each frame of the streams has the bytes that frames.ts draws', () => {
+  const a = Buffer.from('a');
+  const bytes = Buffer.from('xay');
+  const publication = { sequence: 2 ** 40 + 7, timeMs: 258, kind: KIND_JSON, data: Buffer.from('{}') };
+  const vectors: [name: string, write: (writer: FrameWriter) => void, type: number, payload: string][] = [
+    ['WELCOME', (w) => w.welcome(7, 'ef'), 35, '070000000000 6566'],
+    ['FAN_OUT', (w) => w.fanOut(publication, 1, a), 36, '070000000001 020100000000 01 01 01 61 7b7d'],
+    ['HISTORY without publications', (w) => w.history(9, 7, 0, 0, []), 37, '09000000 070000000000 000000000000 00'],
+    [
+      'HISTORY',
+      (w) => w.history(9, publication.sequence, 3, 1, [publication, publication]),
+      37,
+      `09000000 070000000001 030000000000 01 ${'070000000001 020100000000 01 02000000 7b7d'.repeat(2)}`,
+    ],
+    ['GAP', (w) => w.gap(2 ** 32, a), 38, '000000000100 61'],
+    ['PUBLISHED', (w) => w.published(0xffff_ffff, 1, 7), 39, 'ffffffff 01 070000000000'],
+    ['POSITION', (w) => w.position(7), 40, '070000000000'],
+    ['RECEIVED', (w) => w.received(7, 3), 10, '070000000000 03000000'],
+    ['READ', (w) => w.read(9, READ_NOW, bytes, 1, 2), 11, '09000000 ffffffffffff 61'],
+    ['PUBLISH', (w) => w.publish(9, 1, Buffer.from('id'), a, publication.data), 12, '09000000 01 02 6964 01 61 7b7d'],
+  ];
+  for (const [name, write, type, payload] of vectors) {
+    const writer = new FrameWriter();
+    write(writer);
+    const frame = writer.take();
+    writer.append(frame);
+    writer.append(frame);
+    const expected: Seen = [type, payload.replaceAll(' ', '')];
+    assert.deepEqual(readAll([writer.take()]), { frames: [expected, expected], ok: true }, name);
   }
 });
 

@@ -71,9 +71,10 @@ export const WELCOME = 35;
 /** u48 sequence, u48 time, u8 kind, u8 flags, u8 length of name, name, data: hand this to all subscribers of the channel. */
 export const FAN_OUT = 36;
 /**
- * u32 request, u48 upTo, u48 gap, u8 more, then publications: u48 sequence, u48 time, u8 kind, u32 length of data, data. All that
+ * u32 request, u48 upTo, u48 gap, u8 rest, then publications: u48 sequence, u48 time, u8 kind, u32 length of data, data. All that
  * the log retains of the channel above `after` and up to `upTo`. gap: the highest sequence above `after` that retention has
- * dropped, 0 for none. more: 1 where the log goes on after `upTo`: ask again from there.
+ * dropped, 0 for none. rest: HISTORY_…. `upTo` is never above what was sent on this link (FAN_OUT, POSITION): what is
+ * newer comes by FAN_OUT. So it may be below `after`, which then was seen on another worker.
  */
 export const HISTORY = 37;
 /** u48 sequence, name: publications of the channel up to this one were dropped before they could be sent here. */
@@ -82,6 +83,13 @@ export const GAP = 38;
 export const PUBLISHED = 39;
 /** u48 sequence: everything up to here has been sent. About once a second. */
 export const POSITION = 40;
+
+/** In HISTORY: nothing follows above `upTo` but what FAN_OUT brings. */
+export const HISTORY_COMPLETE = 0;
+/** The page is full: ask again from `upTo`. */
+export const HISTORY_MORE = 1;
+/** `after` is above the end of the log: it is of a history that is lost. There are no publications in this one. */
+export const HISTORY_BEYOND = 2;
 
 /** In the flags of FAN_OUT: the publisher waits to hear how many got it. */
 export const FAN_OUT_RECEIPT = 1;
@@ -117,9 +125,19 @@ export interface Hello {
 
 export interface WorkerStats {
   connections: number;
+  /** Connections that wait for a message of the classic queue. */
   waiting: number;
+  /** Subscriptions of all other transports: pairs of a connection and a channel. */
+  subscriptions: number;
+  /** Channels that have somebody waiting or subscribed. */
   channels: number;
   messagesSent: number;
+  /** WebSocket messages of clients. */
+  messagesReceived: number;
+  /** Connections ended because they did not read. */
+  slowConsumers: number;
+  /** Connections that are being caught up with now. */
+  catchingUp: number;
   accepted: number;
   requests: number;
   /** Refused or malformed requests by status code. */

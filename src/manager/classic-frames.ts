@@ -3,13 +3,13 @@
  *
  *     0x02 <client id> 0x00 <message> 0x00        repeated, split anywhere
  *
- * A client id is 1 to 128 bytes of UTF-8 without a dot (GET /<client id>.js could not name it); a message is any bytes
+ * A client id is the name of a channel (channel-name.ts) without a dot (GET /<client id>.js could not name it); a message is any bytes
  * but 0x00. The first violation ends the stream; what was complete before it has been handed over.
  *
  * A parser holds at most one half-read message: `MESSAGE_BYTES_MAX` bytes, doubled while its buffer grows.
  */
 
-import { isUtf8 } from 'node:buffer';
+import { validChannelName } from '../channel-name.js';
 import { CHANNEL_NAME_BYTES_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 
 const OPCODE_MESSAGE = 0x02;
@@ -32,7 +32,7 @@ export const CLASSIC_REASONS = [
   'no violation',
   'an opcode other than 0x02',
   `a client id that is empty or longer than ${CHANNEL_NAME_BYTES_MAX} bytes`,
-  'a client id that is not UTF-8 or has a dot',
+  'a client id that is not UTF-8, has a control character or a dot',
   `a message longer than ${MESSAGE_BYTES_MAX} bytes`,
 ] as const;
 
@@ -78,7 +78,7 @@ export class ClassicFrames {
 
   #complete(field: Buffer, visit: ClassicVisitor): void {
     if (this.#state === IN_ID) {
-      if (!isUtf8(field) || field.includes(DOT)) this.#result = CLASSIC_ID_INVALID;
+      if (!validChannelName(field, 0, field.length) || field.includes(DOT)) this.#result = CLASSIC_ID_INVALID;
       this.#idBytes = field.copy(this.#id);
       this.#state = IN_MESSAGE;
     } else {

@@ -4,37 +4,49 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KIND_RAW } from '../link/frames.js';
-import type { Publication } from '../log/log.js';
+import type { Appended, NewPublication } from '../log/log.js';
 import { ClassicPort, IN_FLIGHT_MAX } from './classic-port.js';
 import { createLogger } from './logger.js';
 
 test('a connection is paused while too much is in flight, and loses nothing', async () => {
-  const accepted: Publication[] = [];
-  const routes = {
-    inFlight: 0,
-    accept(channel: string, kind: number, data: Buffer): Publication {
-      const publication = { sequence: accepted.length + 1, channel, kind, data, timeMs: 0 };
-      accepted.push(publication);
-      return publication;
+  const accepted: NewPublication[] = [];
+  const queue = { inFlight: 0 };
+  const publisher = {
+    pendingBytes: 0,
+    async accept(batch: readonly NewPublication[]): Promise<Appended[]> {
+      accepted.push(...batch);
+      return [];
     },
   };
   const port = new ClassicPort(
-    routes,
+    publisher,
+    queue,
     createLogger(() => {}),
   );
   const socket = connect(await port.listen('127.0.0.1', 0), '127.0.0.1');
   try {
-    routes.inFlight = IN_FLIGHT_MAX + 1;
+    queue.inFlight = IN_FLIGHT_MAX + 1;
     socket.write('\x02alice\0one\0');
     await until(() => accepted.length === 1);
     socket.write('\x02alice\0two\0');
     await delay(50);
     assert.equal(accepted.length, 1, 'it is not read while it is paused');
-    routes.inFlight = IN_FLIGHT_MAX / 2;
+    queue.inFlight = IN_FLIGHT_MAX / 2;
     await until(() => accepted.length === 2);
 
+    // Nor while the log is slow.
+    publisher.pendingBytes = 1 << 30;
+    socket.write('\x02alice\0again\0');
+    await until(() => accepted.length === 3);
+    socket.write('\x02alice\0and again\0');
+    await delay(50);
+    assert.equal(accepted.length, 3);
+    publisher.pendingBytes = 0;
+    await until(() => accepted.length === 4);
+    accepted.length = 2;
+
     // What is stuck in flight stops an application for a second, not for ever.
-    routes.inFlight = IN_FLIGHT_MAX + 1;
+    queue.inFlight = IN_FLIGHT_MAX + 1;
     socket.write('\x02bob\0three\0');
     await until(() => accepted.length === 3);
     socket.write('\x02bob\0four\0');

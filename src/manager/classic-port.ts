@@ -2,33 +2,41 @@
  * The classic application port: TCP connections of application servers that speak classic-frames.ts.
  *
  * The protocol has no answers, so the only way to slow an application down is not to read: while very many publications
- * are in flight, its connection is paused, for a second at most (a stuck client must not stop every application). Memory
- * is bounded by the log's retention, by `CONNECTIONS_MAX` half-read messages, and by one chunk for each connection.
+ * are in flight, or much is on its way into the log, its connection is paused, for a second at most (a stuck client must
+ * not stop every application). Memory is bounded by the log's retention, by `CONNECTIONS_MAX` half-read messages, and by
+ * one chunk for each connection. What the log cannot keep is dropped; the publisher counts it and says so.
  */
 
 import { createServer, type Server, type Socket } from 'node:net';
 import { KIND_RAW } from '../link/frames.js';
+import { LogError, type NewPublication } from '../log/log.js';
 import { CLASSIC_OK, CLASSIC_REASONS, ClassicFrames } from './classic-frames.js';
 import type { Logger } from './logger.js';
-import type { Routes } from './routes.js';
+import type { Publisher } from './publisher.js';
+import type { Queue } from './queue.js';
 
 /** Connections of applications, with a half-read message of 1 MiB each at worst. */
 const CONNECTIONS_MAX = 256;
 /** Publications in flight above which connections are paused. */
 export const IN_FLIGHT_MAX = 10_000;
+/** Bytes on their way into the log above which connections are paused. */
+const PENDING_BYTES_MAX = 16 << 20;
 const PAUSE_LOOK_MS = 5;
 const PAUSE_MS = 1000;
 
-type ClassicRoutes = Pick<Routes, 'accept' | 'inFlight'>;
+type ClassicPublisher = Pick<Publisher, 'accept' | 'pendingBytes'>;
+type ClassicQueue = Pick<Queue, 'inFlight'>;
 
 export class ClassicPort {
-  readonly #routes: ClassicRoutes;
+  readonly #publisher: ClassicPublisher;
+  readonly #queue: ClassicQueue;
   readonly #logger: Logger;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
-  constructor(routes: ClassicRoutes, logger: Logger) {
-    this.#routes = routes;
+  constructor(publisher: ClassicPublisher, queue: ClassicQueue, logger: Logger) {
+    this.#publisher = publisher;
+    this.#queue = queue;
     this.#logger = logger;
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
     this.#server.maxConnections = CONNECTIONS_MAX;
@@ -57,25 +65,40 @@ export class ClassicPort {
     // Resets and the like: 'close' follows, and a half-read message of a vanished application is none.
     socket.on('error', () => {});
     socket.on('data', (chunk) => {
+      const batch: NewPublication[] = [];
       const result = frames.read(chunk, (clientId, message) => {
-        this.#routes.accept(clientId.toString(), KIND_RAW, Buffer.from(message));
+        batch.push({ channel: clientId.toString(), kind: KIND_RAW, data: Buffer.from(message) });
       });
+      if (batch.length > 0) void this.#publish(batch);
       if (result !== CLASSIC_OK) {
         const peer = `${socket.remoteAddress}:${socket.remotePort}`;
         this.#logger.warn('classic connection closed', { peer, reason: CLASSIC_REASONS[result] });
         socket.destroy();
-      } else if (this.#routes.inFlight > IN_FLIGHT_MAX) {
+      } else if (this.#busier(1)) {
         this.#pause(socket);
       }
     });
   }
 
-  /** Reads no further until half of what is in flight is decided, or a second has gone. */
+  async #publish(batch: readonly NewPublication[]): Promise<void> {
+    try {
+      await this.#publisher.accept(batch);
+    } catch (error) {
+      if (!(error instanceof LogError)) throw error;
+    }
+  }
+
+  /** More is under way than that part of the maximum. */
+  #busier(part: number): boolean {
+    return this.#queue.inFlight > IN_FLIGHT_MAX * part || this.#publisher.pendingBytes > PENDING_BYTES_MAX * part;
+  }
+
+  /** Reads no further until half of what is under way is decided, or a second has gone. */
   #pause(socket: Socket): void {
     const untilMs = performance.now() + PAUSE_MS;
     socket.pause();
     const timer = setInterval(() => {
-      if (!socket.destroyed && this.#routes.inFlight > IN_FLIGHT_MAX / 2 && performance.now() < untilMs) return;
+      if (!socket.destroyed && this.#busier(1 / 2) && performance.now() < untilMs) return;
       clearInterval(timer);
       socket.resume();
     }, PAUSE_LOOK_MS);

@@ -1,91 +1,79 @@
-/** Routing cases over a real Unix socket, with workers played by the test. */
+/** Cases of queue and links over a real Unix socket, with workers played by the test. */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { FakeWorker } from '../../test/fakes/worker.js';
-import { DELIVER, type Hello, KIND_RAW, KIND_TEXT, STOP } from '../link/frames.js';
+import { DELIVER, KIND_RAW, KIND_TEXT, STOP } from '../link/frames.js';
 import { MemoryLog } from '../log/memory.js';
-import { LinkServer } from './link-server.js';
-import { createLogger } from './logger.js';
-import { Routes } from './routes.js';
+import { LinkRig } from './testing/link-rig.js';
 import { BACKLOG_BYTES_MAX } from './worker-link.js';
 
 const TEXT = KIND_TEXT;
 
-describe('routing over links', () => {
-  let directory: string;
-  let path: string;
+describe('the queue over links', () => {
+  let rig: LinkRig;
   let log: MemoryLog;
-  let routes: Routes;
-  let server: LinkServer;
   let nowMs: number;
-  let lines: string[];
-  let outdated: Hello[];
 
   beforeEach(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'megacomet-link-'));
-    path = join(directory, 'manager.sock');
     nowMs = 0;
-    lines = [];
-    outdated = [];
-    log = new MemoryLog({ seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 1 << 26 }, () => nowMs);
-    routes = new Routes(log, 5000);
-    server = listenTo(routes);
-    await server.listen();
+    const clock = { wallMs: () => nowMs, steadyMs: () => nowMs };
+    log = new MemoryLog({ seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 1 << 26 }, { clock });
+    rig = new LinkRig(log);
+    await rig.listen();
   });
 
-  afterEach(() => {
-    routes.close();
-    server.close();
-    rmSync(directory, { recursive: true });
-  });
+  afterEach(() => rig.close());
 
-  function listenTo(to: Routes): LinkServer {
-    const logger = createLogger((line) => lines.push(line));
-    const events = { linked: () => {}, unlinked: () => {}, outdated: (hello: Hello) => void outdated.push(hello) };
-    return new LinkServer(path, to, log, logger, events);
-  }
+  const publish = (...publication: Parameters<LinkRig['publish']>) => rig.publish(...publication);
 
-  /** A worker that has subscribed, and whose subscriptions the manager has read. */
+  /** The sequence of what the queue owes next. */
+  const owed = (channel: string) => log.oldestQueued(channel)?.sequence;
+
+  /** A worker that has channels waiting, of which the manager has read. */
   async function worker(number: number, ...channels: string[]): Promise<FakeWorker> {
-    const fake = await FakeWorker.dial(path, number);
-    const before = routes.counters.subscriptions;
-    fake.subscribe(...channels);
-    await until(() => routes.counters.subscriptions === before + channels.length && server.links.has(number));
+    const fake = await FakeWorker.dial(rig.path, number);
+    const before = rig.queue.counters.waiting;
+    fake.wait(...channels);
+    await until(() => rig.queue.counters.waiting === before + channels.length && rig.server.links.has(number));
     return fake;
   }
 
   test('a publication goes to the worker that has its channel waiting, and its publisher hears who got it', async () => {
     const first = await worker(0, 'alice', 'ünï');
     const second = await worker(1, 'bob');
-    const receipt = routes.publish('ünï', KIND_RAW, Buffer.from('hello'));
+    const receipt = publish('ünï', 'hello', KIND_RAW);
     const told = await first.next();
     assert.deepEqual(told, { type: DELIVER, sequence: 1, kind: KIND_RAW, channel: 'ünï', data: 'hello' });
-    first.unsubscribe('ünï');
+    first.stopWaiting('ünï');
     first.verdict(1, 3);
-    assert.deepEqual(await receipt, { cursor: `${log.epoch}-1`, sequence: 1, status: 'delivered', receivers: 3 });
-    assert.equal(log.has(1), false);
+    assert.deepEqual(await receipt, {
+      cursor: `${log.epoch}-1`,
+      sequence: 1,
+      status: 'delivered',
+      receivers: 3,
+      duplicate: false,
+    });
+    assert.equal(owed('ünï'), undefined);
     assert.equal(second.untaken, 0);
   });
 
   test('what nobody waits for is queued at once, and sent when somebody subscribes', async () => {
-    assert.equal((await routes.publish('alice', TEXT, Buffer.from('1'))).status, 'queued');
+    assert.equal((await publish('alice', '1')).status, 'queued');
     const fake = await worker(0, 'bob', 'alice');
     const told = await fake.next();
     assert.equal(told.data, '1');
     fake.verdict(told.sequence, 1);
-    await until(() => !log.has(told.sequence));
+    await until(() => owed('alice') === undefined);
   });
 
   test('one publication of a channel is in flight at a time, and each publisher hears of its own turn', async () => {
     const fake = await worker(0, 'alice');
-    const receipts = ['1', '2', '3'].map((data) => routes.publish('alice', TEXT, Buffer.from(data)));
+    const receipts = ['1', '2', '3'].map((data) => publish('alice', data));
     for (const data of ['1', '2']) {
       const told = await fake.next();
       assert.equal(told.data, data);
@@ -95,49 +83,49 @@ describe('routing over links', () => {
     assert.deepEqual([(await receipts[0]!).status, (await receipts[1]!).status], ['delivered', 'delivered']);
     // The third finds nobody: the connection has gone with the second.
     const told = await fake.next();
-    fake.unsubscribe('alice');
+    fake.stopWaiting('alice');
     fake.verdict(told.sequence, 0);
-    assert.deepEqual([(await receipts[2]!).status, log.has(3)], ['queued', true]);
-    fake.subscribe('alice');
+    assert.deepEqual([(await receipts[2]!).status, owed('alice')], ['queued', 3]);
+    fake.wait('alice');
     assert.equal((await fake.next()).data, '3');
   });
 
   test('after a verdict that leaves nobody, those who are queued behind it stay queued and their publishers hear it', async () => {
     const fake = await worker(0, 'alice');
-    const receipts = ['1', '2', '3'].map((data) => routes.publish('alice', TEXT, Buffer.from(data)));
+    const receipts = ['1', '2', '3'].map((data) => publish('alice', data));
     const told = await fake.next();
-    fake.unsubscribe('alice');
+    fake.stopWaiting('alice');
     fake.verdict(told.sequence, 1);
     assert.deepEqual(
       (await Promise.all(receipts)).map(({ status }) => status),
       ['delivered', 'queued', 'queued'],
     );
-    assert.equal(log.oldest('alice')?.sequence, 2);
+    assert.equal(owed('alice'), 2);
   });
 
   test('a verdict of 0 is followed by another attempt if somebody subscribed meanwhile, and by none otherwise', async () => {
     const fake = await worker(0, 'alice');
-    const receipt = routes.publish('alice', TEXT, Buffer.from('1'));
+    const receipt = publish('alice', '1');
     await fake.next();
-    fake.unsubscribe('alice');
-    fake.subscribe('alice');
+    fake.stopWaiting('alice');
+    fake.wait('alice');
     fake.verdict(1, 0);
     assert.equal((await fake.next()).sequence, 1);
     fake.verdict(1, 0);
     assert.equal((await receipt).status, 'queued');
     // The index still names the worker, as it does for a stranger with the same fingerprint: it is left in peace.
-    assert.equal(routes.counters.missed, 2);
-    assert.equal(routes.inFlight, 0);
-    assert.equal(log.has(1), true);
+    assert.equal(rig.queue.counters.missed, 2);
+    assert.equal(rig.queue.inFlight, 0);
+    assert.equal(owed('alice'), 1);
   });
 
   test('a channel that waits on two workers is delivered on both, and the receivers are added up', async () => {
     const fakes = [await worker(0, 'alice'), await worker(1, 'alice')];
-    const receipt = routes.publish('alice', TEXT, Buffer.from('1'));
+    const receipt = publish('alice', '1');
     for (const [i, fake] of fakes.entries()) fake.verdict((await fake.next()).sequence, i + 1);
     assert.equal((await receipt).receivers, 3);
 
-    const second = routes.publish('alice', TEXT, Buffer.from('2'));
+    const second = publish('alice', '2');
     fakes[0]!.verdict((await fakes[0]!.next()).sequence, 0);
     fakes[1]!.verdict((await fakes[1]!.next()).sequence, 1);
     assert.deepEqual([(await second).status, (await second).receivers], ['delivered', 1]);
@@ -145,7 +133,7 @@ describe('routing over links', () => {
 
   test('a worker that dies with a publication in flight counts 0, and others get it', async () => {
     const dying = await worker(0, 'alice');
-    const receipt = routes.publish('alice', TEXT, Buffer.from('1'));
+    const receipt = publish('alice', '1');
     await dying.next();
     const other = await worker(1, 'alice');
     dying.end();
@@ -154,11 +142,11 @@ describe('routing over links', () => {
     other.verdict(told.sequence, 1);
     assert.deepEqual([(await receipt).status, (await receipt).receivers], ['delivered', 1]);
 
-    const again = routes.publish('alice', TEXT, Buffer.from('2'));
+    const again = publish('alice', '2');
     await other.next();
     other.end();
     assert.equal((await again).status, 'queued');
-    assert.equal(routes.counters.subscriptions, 0);
+    assert.equal(rig.queue.counters.waiting, 0);
     const next = await worker(0, 'alice');
     assert.equal((await next.next()).data, '2');
   });
@@ -166,44 +154,38 @@ describe('routing over links', () => {
   test('a worker that stands still does not hold up a channel that others serve', async () => {
     const living = await worker(0, 'news');
     const still = await worker(1, 'news');
-    const receipts = ['1', '2'].map((data) => routes.publish('news', TEXT, Buffer.from(data)));
+    const receipts = ['1', '2'].map((data) => publish('news', data));
     living.verdict((await living.next()).sequence, 5);
-    living.subscribe('after the verdict');
-    await until(() => routes.counters.subscriptions === 3);
-    routes.sweep();
-    assert.equal(log.has(1), true, 'it has a while');
-    routes.sweep();
-    assert.deepEqual([(await receipts[0]!).receivers, log.has(1)], [5, false]);
+    living.wait('after the verdict');
+    await until(() => rig.queue.counters.waiting === 3);
+    rig.queue.sweep();
+    assert.equal(owed('news'), 1, 'it has a while');
+    rig.queue.sweep();
+    assert.deepEqual([(await receipts[0]!).receivers, owed('news')], [5, 2]);
     assert.equal((await living.next()).data, '2');
     living.verdict(2, 1);
     assert.equal((await still.next()).sequence, 1);
     still.verdict(1, 1);
     still.verdict(2, 1);
     assert.equal((await receipts[1]!).receivers, 2);
-    assert.equal(routes.counters.receivers, 7, 'a verdict that comes too late is not counted');
+    assert.equal(rig.queue.counters.receivers, 7, 'a verdict that comes too late is not counted');
   });
 
   test('without a verdict in time the publisher is told queued; a late verdict still counts', async () => {
-    const hasty = new Routes(log, 60);
-    const hastyPath = path;
-    server.close();
-    server = listenTo(hasty);
-    path = hastyPath;
-    await server.listen();
-    const fake = await FakeWorker.dial(path, 0);
-    fake.subscribe('alice');
-    await until(() => hasty.counters.subscriptions === 1);
-    const receipt = await hasty.publish('alice', TEXT, Buffer.from('1'));
-    assert.equal(receipt.status, 'queued');
-    assert.equal(hasty.counters.publishersWaiting, 0);
+    rig.close();
+    rig = new LinkRig(log, 60);
+    await rig.listen();
+    const fake = await worker(0, 'alice');
+    assert.equal((await publish('alice', '1')).status, 'queued');
+    assert.equal(rig.receipts.size, 0);
     fake.verdict((await fake.next()).sequence, 1);
-    await until(() => !log.has(1));
+    await until(() => owed('alice') === undefined);
   });
 
   test('a publication that expires in flight is delivered all the same, or forgotten', async () => {
     const fake = await worker(0, 'alice', 'bob');
-    const first = routes.publish('alice', TEXT, Buffer.from('1'));
-    const second = routes.publish('bob', TEXT, Buffer.from('2'));
+    const first = publish('alice', '1');
+    const second = publish('bob', '2');
     await fake.next();
     await fake.next();
     nowMs = 60_001;
@@ -212,7 +194,7 @@ describe('routing over links', () => {
     fake.verdict(2, 0);
     assert.equal((await first).status, 'delivered');
     assert.equal((await second).status, 'queued');
-    assert.equal(routes.inFlight, 0);
+    assert.equal(rig.queue.inFlight, 0);
   });
 
   test('a worker that does not read costs a bounded amount of memory, and gets everything when it reads again', async () => {
@@ -221,62 +203,61 @@ describe('routing over links', () => {
     fake.socket.pause();
     const data = Buffer.alloc(500_000, 'm');
     for (const channel of channels) {
-      routes.accept(channel, TEXT, data);
+      await rig.publisher.accept([{ channel, kind: TEXT, data }]);
       await turn();
     }
-    assert.equal(log.counters.publications, 60);
+    assert.equal(log.counters.queued, 60);
     // Beyond the backlog links hold names only: had they held the data, 30 MB would be buffered here.
-    const { backlogBytes } = server.links.get(0)!;
+    const { backlogBytes } = rig.server.links.get(0)!;
     assert.ok(backlogBytes > BACKLOG_BYTES_MAX / 2 && backlogBytes < BACKLOG_BYTES_MAX + 1e6, `${backlogBytes} bytes`);
-    routes.accept(channels[59]!, TEXT, Buffer.from('behind the one that is gone'));
-    log.remove(60);
+    await rig.publisher.accept([{ channel: 'c59', kind: TEXT, data: Buffer.from('behind the one that is gone') }]);
+    log.consumed('c59', 60);
     fake.socket.resume();
     for (const sequence of [...channels.keys()].map((i) => (i === 59 ? 61 : i + 1))) {
       const told = await fake.next();
       assert.equal(told.sequence, sequence);
       fake.verdict(told.sequence, 1);
     }
-    await until(() => routes.inFlight === 0);
-    assert.equal(routes.counters.missed, 1, 'the one that was removed meanwhile');
-    assert.equal(log.counters.publications, 0);
+    await until(() => rig.queue.inFlight === 0);
+    assert.equal(rig.queue.counters.missed, 1, 'the one that was removed meanwhile');
+    assert.equal(log.counters.queued, 0);
   });
 
   test('a worker that dials again replaces its old link; a second process under its number is told to stop', async () => {
     const old = await worker(0, 'alice');
-    const again = await FakeWorker.dial(path, 0);
+    const again = await FakeWorker.dial(rig.path, 0);
     await once(old.socket, 'close');
-    assert.equal(routes.counters.subscriptions, 0);
-    const other = await FakeWorker.dial(path, 0, { pid: 1 });
+    assert.equal(rig.queue.counters.waiting, 0);
+    const other = await FakeWorker.dial(rig.path, 0, { pid: 1 });
     assert.equal((await other.next()).type, STOP);
-    assert.equal(server.links.get(0)?.hello.pid, process.pid);
-    again.subscribe('alice');
-    await until(() => routes.counters.subscriptions === 1);
+    assert.equal(rig.server.links.get(0)?.hello.pid, process.pid);
+    again.wait('alice');
+    await until(() => rig.queue.counters.waiting === 1);
   });
 
   test('a worker of another version is told to stop', async () => {
-    const fake = await FakeWorker.dial(path, 3, { version: 99 });
+    const fake = await FakeWorker.dial(rig.path, 3, { version: 99 });
     assert.equal((await fake.next()).type, STOP);
-    assert.equal(server.links.size, 0);
-    assert.equal(outdated[0]?.worker, 3);
+    assert.equal(rig.server.links.size, 0);
+    assert.equal(rig.outdated[0]?.worker, 3);
   });
 
   test('whoever does not speak the protocol is cut off with one line', async () => {
     const bytes = ['GET / HTTP/1.1\r\n\r\n', '\x01\0\0\0\x02', '\x03\0\0\0\x01{}', '\x02\0\0\0\x01{'];
     for (const text of bytes) {
-      const socket = connect(path);
+      const socket = connect(rig.path);
       socket.write(text);
       await once(socket, 'close');
     }
-    assert.equal(lines.length, bytes.length);
-    assert.match(lines[0]!, /link refused reason="not a stream of frames"/);
+    assert.equal(rig.lines.length, bytes.length);
+    assert.match(rig.lines[0]!, /link refused reason="not a stream of frames"/);
   });
 
   test('a stale socket of a killed manager is replaced', async () => {
-    server.close();
-    rmSync(path, { force: true });
-    writeFileSync(path, '');
-    server = listenTo(routes);
-    await server.listen();
+    rig.server.close();
+    rmSync(rig.path, { force: true });
+    writeFileSync(rig.path, '');
+    await rig.listen();
     await worker(0, 'alice');
   });
 });

@@ -1,5 +1,5 @@
 /**
- * The Unix socket that workers dial: who they are, and what they report to the routes.
+ * The Unix socket that workers dial: who they are, and what they report to queue, fan-out and publisher.
  *
  * A link is in `links` from its worker's HELLO until its end. A worker has one link: when it dials again before its old
  * link was seen to end, the new one counts. A second process under the number of a living worker is told to stop, and
@@ -8,8 +8,7 @@
 
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { CHANNEL_NAME_BYTES_MAX, WORKERS_MAX } from '../limits.js';
-import { readJson, readSequence, readUint32 } from '../link/frame-reader.js';
+import { readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
   DELIVERED,
@@ -19,15 +18,34 @@ import {
   LINK_VERSION,
   LISTENERS_SENT,
   NOT_WAITING,
+  PUBLISH,
+  PUBLISHED_DUPLICATE,
+  PUBLISHED_FAILED,
+  PUBLISHED_NEW,
+  READ,
+  RECEIVED,
   STATS,
   STOP,
+  SUBSCRIBED,
+  UNSUBSCRIBED,
   WAITING,
-  type WorkerStats,
 } from '../link/frames.js';
-import type { Log } from '../log/log.js';
+import { type Log, LogError } from '../log/log.js';
+import type { FanOut } from './fan-out.js';
 import type { Logger } from './logger.js';
-import type { Routes } from './routes.js';
-import { LinkError, readFrames, WorkerLink } from './worker-link.js';
+import type { Publisher } from './publisher.js';
+import type { Queue } from './queue.js';
+import {
+  type ClientPublication,
+  checkName,
+  checkVerdict,
+  LinkError,
+  readHello,
+  readPublish,
+  readRead,
+  readStats,
+} from './worker-frames.js';
+import { readFrames, WorkerLink } from './worker-link.js';
 
 /** A connection that has not said HELLO by then is cut off. */
 const HELLO_TIMEOUT_MS = 5000;
@@ -42,32 +60,36 @@ export interface LinkEvents {
   outdated(hello: Hello): void;
 }
 
+export interface LinkServerParts {
+  /** Where to listen. */
+  path: string;
+  log: Log;
+  queue: Queue;
+  fanOut: FanOut;
+  publisher: Publisher;
+  logger: Logger;
+  events: LinkEvents;
+}
+
 export class LinkServer {
   /** By worker number. */
   readonly links = new Map<number, WorkerLink>();
-  readonly #path: string;
-  readonly #routes: Routes;
-  readonly #log: Log;
-  readonly #logger: Logger;
-  readonly #events: LinkEvents;
+  readonly #parts: LinkServerParts;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
-  constructor(path: string, routes: Routes, log: Log, logger: Logger, events: LinkEvents) {
-    this.#path = path;
-    this.#routes = routes;
-    this.#log = log;
-    this.#logger = logger;
-    this.#events = events;
+  constructor(parts: LinkServerParts) {
+    this.#parts = parts;
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
   /** Listens, in the place of a socket that an ended manager left behind. The caller holds the run directory's lock. */
   listen(): Promise<void> {
-    rmSync(this.#path, { force: true });
+    const { path } = this.#parts;
+    rmSync(path, { force: true });
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(this.#path, () => {
+      this.#server.listen(path, () => {
         this.#server.off('error', reject);
         resolve();
       });
@@ -86,8 +108,9 @@ export class LinkServer {
     if (link === undefined) return;
     link.end();
     this.links.delete(worker);
-    this.#routes.workerLeft(worker);
-    this.#events.unlinked(link);
+    this.#parts.queue.workerLeft(worker);
+    this.#parts.fanOut.workerLeft(worker);
+    this.#parts.events.unlinked(link);
   }
 
   #accept(socket: Socket): void {
@@ -101,19 +124,27 @@ export class LinkServer {
       this.#sockets.delete(socket);
       if (link !== null && this.links.get(link.hello.worker) === link) this.drop(link.hello.worker);
     });
+    /** Of one chunk: they make one append. */
+    let publications: ClientPublication[] = [];
     readFrames(
       socket,
       (type, bytes, start, end) => {
-        if (link !== null) {
-          if (this.links.get(link.hello.worker) === link) this.#frame(link, type, bytes, start, end);
-        } else if (!refused) {
+        if (link === null) {
+          if (refused) return;
           if (type !== HELLO) throw new LinkError('the first frame is not HELLO');
           socket.setTimeout(0);
-          link = this.#hello(socket, parseHello(readObject(bytes, start, end)));
+          link = this.#hello(socket, readHello(bytes, start, end));
           refused = link === null;
+        } else if (this.links.get(link.hello.worker) === link) {
+          if (type === PUBLISH) publications.push(readPublish(bytes, start, end));
+          else this.#frame(link, type, bytes, start, end);
         }
       },
-      (reason) => this.#logger.warn('link refused', { reason, worker: link?.hello.worker }),
+      () => {
+        if (publications.length > 0) void this.#publish(link!, publications);
+        publications = [];
+      },
+      (reason) => this.#parts.logger.warn('link refused', { reason, worker: link?.hello.worker }),
     );
   }
 
@@ -124,69 +155,86 @@ export class LinkServer {
     const outdated = hello.version !== LINK_VERSION;
     if (outdated || (other !== undefined && other.hello.pid !== pid)) {
       const reason = outdated ? `link version ${hello.version}, not ${LINK_VERSION}` : 'its number is taken';
-      this.#logger.warn('worker told to stop', { worker, pid, reason });
+      this.#parts.logger.warn('worker told to stop', { worker, pid, reason });
       const writer = new FrameWriter();
       writer.frame(STOP);
       socket.write(writer.take());
-      if (outdated) this.#events.outdated(hello);
+      if (outdated) this.#parts.events.outdated(hello);
       return null;
     }
     this.drop(worker);
-    const link = new WorkerLink(socket, hello, this.#log, (sequence) => this.#routes.unsent(worker, sequence));
+    const { log, queue, fanOut, logger, events } = this.#parts;
+    const failed = (error: Error) => {
+      if (!(error instanceof LogError)) throw error;
+      logger.error('the log cannot be read; a link begins again', { worker, code: error.code, reason: error.message });
+    };
+    const link = new WorkerLink({ socket, hello, log, queue, fanOut, failed });
     this.links.set(worker, link);
-    this.#routes.workerJoined(worker, link);
-    this.#events.linked(link);
+    queue.workerJoined(worker, link);
+    fanOut.workerJoined(worker, link);
+    events.linked(link);
     return link;
   }
 
   #frame(link: WorkerLink, type: number, bytes: Uint8Array, start: number, end: number): void {
     const { worker } = link.hello;
+    const { queue, fanOut } = this.#parts;
     link.silentLooks = 0;
     switch (type) {
       case WAITING:
+        checkName(start, end);
+        queue.waiting(worker, bytes, start, end);
+        return;
       case NOT_WAITING:
-        if (end === start || end - start > CHANNEL_NAME_BYTES_MAX)
-          throw new LinkError('a channel name too long or empty');
-        if (type === WAITING) this.#routes.subscribed(worker, bytes, start, end);
-        else this.#routes.unsubscribed(worker, bytes, start, end);
+        checkName(start, end);
+        queue.notWaiting(worker, bytes, start, end);
         return;
       case DELIVERED:
-        if (end - start !== 10) throw new LinkError('DELIVERED of a wrong length');
-        this.#routes.delivered(worker, readSequence(bytes, start), readUint32(bytes, start + 6));
+        checkVerdict(start, end);
+        queue.delivered(worker, readSequence(bytes, start), readUint32(bytes, start + 6));
         return;
+      case SUBSCRIBED:
+        checkName(start, end);
+        fanOut.subscribed(worker, bytes, start, end);
+        link.subscribed(bytes, start, end);
+        return;
+      case UNSUBSCRIBED:
+        checkName(start, end);
+        fanOut.unsubscribed(worker, bytes, start, end);
+        return;
+      case RECEIVED:
+        checkVerdict(start, end);
+        fanOut.received(worker, readSequence(bytes, start), readUint32(bytes, start + 6));
+        return;
+      case READ: {
+        const { request, after, channel } = readRead(bytes, start, end);
+        link.read(request, after, channel);
+        return;
+      }
       case STATS:
-        link.stats = readObject(bytes, start, end) as WorkerStats;
+        link.reported(readStats(bytes, start, end));
         return;
       case HELLO_END:
+        link.announced();
+        return;
       case LISTENERS_SENT:
-        // Both only mark a place in the stream; the descriptors themselves are awaited where they arrive.
+        // It only marks a place in the stream; the descriptors themselves are awaited where they arrive.
         return;
       default:
         throw new LinkError(`a frame of unknown type ${type}`);
     }
   }
-}
 
-function readObject(bytes: Uint8Array, start: number, end: number): object {
-  try {
-    const value = readJson(bytes, start, end);
-    if (typeof value === 'object' && value !== null) return value;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
+  /** Clients' publications go the way of all others; their worker hears where they lie. */
+  async #publish(link: WorkerLink, publications: readonly ClientPublication[]): Promise<void> {
+    try {
+      const appended = await this.#parts.publisher.accept(publications.map(({ publication }) => publication));
+      for (const [i, { sequence, duplicate }] of appended.entries()) {
+        link.published(publications[i]!.request, duplicate ? PUBLISHED_DUPLICATE : PUBLISHED_NEW, sequence);
+      }
+    } catch (error) {
+      if (!(error instanceof LogError)) throw error;
+      for (const { request } of publications) link.published(request, PUBLISHED_FAILED, 0);
+    }
   }
-  throw new LinkError('a payload that is no JSON object');
-}
-
-function parseHello(value: object): Hello {
-  const hello = value as Partial<Hello>;
-  const count = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
-  if (!count(hello.version) || !count(hello.pid) || !count(hello.worker) || hello.worker! >= WORKERS_MAX) {
-    throw new LinkError('a HELLO without version, pid or worker number');
-  }
-  // Another version may tell less or more; it is only told to stop.
-  if (hello.version !== LINK_VERSION) return hello as Hello;
-  if (!Array.isArray(hello.listeners) || hello.listeners.some((address) => typeof address !== 'string')) {
-    throw new LinkError('a HELLO without listeners');
-  }
-  return hello as Hello;
 }

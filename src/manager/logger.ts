@@ -24,6 +24,21 @@ export function createLogger(write: (line: string) => void = (line) => void proc
   return { info: log('info'), warn: log('warn'), error: log('error') };
 }
 
+/** Passes on a first call, and then one at most every `ms`: for what would fill the log by saying the same again. */
+export function atMostEvery<A extends unknown[]>(
+  ms: number,
+  say: (...args: A) => void,
+  now: () => number = () => performance.now(),
+): (...args: A) => void {
+  let nextMs = Number.NEGATIVE_INFINITY;
+  return (...args) => {
+    const nowMs = now();
+    if (nowMs < nextMs) return;
+    nextMs = nowMs + ms;
+    say(...args);
+  };
+}
+
 /** Values come from strangers too: anything but plain printable words is quoted, so that a line stays one line. */
 function quote(value: string | number | boolean): string {
   const text = String(value);

@@ -46,6 +46,11 @@ describe('the manager', () => {
       maxConnections: 100,
       runDirectory,
       retention: { seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 1 << 26 },
+      log: 'memory',
+      dataDirectory: join(runDirectory, 'data'),
+      fsync: 'interval',
+      clientPublish: ['chat/*'],
+      testEcho: false,
       orphanSeconds: 10,
       reactor: 'epoll',
     };
@@ -261,7 +266,7 @@ describe('the manager', () => {
     socket.write('\x02alice\0one\0\x02bob\0tw');
     socket.write('o\0\x07');
     await once(socket, 'close');
-    await until(() => manager.status().queue.publications === 2);
+    await until(() => manager.status().log.queued === 2);
     const line = lines.filter((text) => text.includes('classic connection closed'));
     assert.equal(line.length, 1);
     assert.match(line[0]!, /peer=127.0.0.1:\d+ reason="an opcode other than 0x02"/);

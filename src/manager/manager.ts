@@ -1,27 +1,34 @@
 /**
- * The manager: brings log, routes, workers, classic port and API together, in the order that survives every crash.
+ * The manager: brings log, publisher, workers, classic port and API together, in the order that survives every crash.
  *
- * Start: lock the run directory, listen for workers, adopt those that an earlier manager left with their sockets (or
- * open the client ports), open the application ports, spawn what is missing, and only then say so in manager.json.
- * Stop: the application ports close first, then the workers finish what they send, then the files go.
+ * Start: lock the run directory, open the log, listen for workers, adopt those that an earlier manager left with their
+ * sockets (or open the client ports), open the application ports, spawn what is missing, and only then say so in
+ * manager.json. Stop: the application ports close first, the log takes what was published, the workers finish what they
+ * send, the log closes, then the files go.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Api, createApi } from '../api/api.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { residentBytes } from '../linux/proc.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
-import type { LogCounters } from '../log/log.js';
-import { MemoryLog } from '../log/memory.js';
+import type { Log, LogCounters, LogError } from '../log/log.js';
 import { ClassicPort } from './classic-port.js';
+import { FanOut, type FanOutCounters } from './fan-out.js';
 import { LinkServer } from './link-server.js';
-import { createLogger, type Logger } from './logger.js';
+import { atMostEvery, createLogger, type Logger } from './logger.js';
+import { openLog } from './open-log.js';
 import type { ServeOptions } from './options.js';
-import { Routes, type RoutesCounters } from './routes.js';
+import { Publisher, type PublisherCounters } from './publisher.js';
+import { Queue, type QueueCounters } from './queue.js';
+import { Receipts } from './receipts.js';
 import { RunDirectory } from './run-directory.js';
 import { type ClientListener, Supervisor } from './supervisor.js';
 
 const SWEEP_MS = 1000;
+/** A log that fails goes on failing: it is said no oftener than this. */
+const FAILURE_LOG_MS = 10_000;
 
 export interface WorkerStatus {
   worker: number;
@@ -40,17 +47,27 @@ export interface WorkerStatus {
   rssBytes: number | null;
 }
 
+export interface LogStatus extends LogCounters {
+  kind: ServeOptions['log'];
+  epoch: string;
+  /** The highest sequence. */
+  last: number;
+  /** Null where nothing is on disk. */
+  fsync: ServeOptions['fsync'] | null;
+}
+
 export interface ManagerStatus {
   pid: number;
   uptimeSeconds: number;
-  epoch: string;
   rssBytes: number;
   /** `http://host:port`, `host:port`, `host:port` of each client port. */
   api: string;
   classic: string | null;
   clients: string[];
-  queue: LogCounters;
-  routes: RoutesCounters;
+  log: LogStatus;
+  publisher: PublisherCounters;
+  queue: QueueCounters;
+  streams: FanOutCounters;
   /** Sums over the workers' last reports. */
   connections: number;
   messagesSent: number;
@@ -69,11 +86,20 @@ export interface ManagerParts {
 /**
  * Starts all that `serve` is asked for, and resolves when it can be used.
  *
- * @throws Error for the operator, with a code: ERUNNING, ERUNDIR, EADOPT, EADDRINUSE …; nothing is left running or
+ * @throws Error for the operator, with a code: ERUNNING, ERUNDIR, ELOG…, EADOPT, EADDRINUSE …; nothing is left running or
  *   locked, other than workers that were running before
  */
 export async function startManager(options: ServeOptions, parts: ManagerParts = {}): Promise<Manager> {
-  const manager = new Manager(options, parts);
+  const { logger = createLogger() } = parts;
+  const directory = new RunDirectory(options.runDirectory);
+  let log: Log;
+  try {
+    log = await openLog(options);
+  } catch (error) {
+    directory.release();
+    throw error;
+  }
+  const manager = new Manager(options, { ...parts, logger }, directory, log);
   try {
     await manager.start();
   } catch (error) {
@@ -86,8 +112,10 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
 export class Manager {
   readonly #options: ServeOptions;
   readonly #directory: RunDirectory;
-  readonly #log: MemoryLog;
-  readonly #routes: Routes;
+  readonly #log: Log;
+  readonly #queue: Queue;
+  readonly #fanOut: FanOut;
+  readonly #publisher: Publisher;
   readonly #server: LinkServer;
   readonly #supervisor: Supervisor;
   readonly #classicPort: ClassicPort;
@@ -101,25 +129,39 @@ export class Manager {
   #classicAddress: string | null = null;
 
   /** Use {@link startManager}. */
-  constructor(options: ServeOptions, { logger = createLogger(), workerMain, silenceMs }: ManagerParts) {
-    const { runDirectory, workers, maxConnections, orphanSeconds, reactor } = options;
+  constructor(
+    options: ServeOptions,
+    { logger, workerMain, silenceMs }: ManagerParts & { logger: Logger },
+    directory: RunDirectory,
+    log: Log,
+  ) {
+    const { runDirectory, workers, maxConnections, orphanSeconds, reactor, clientPublish, testEcho } = options;
     this.#options = options;
-    this.#directory = new RunDirectory(runDirectory);
-    this.#log = new MemoryLog(options.retention);
-    this.#routes = new Routes(this.#log);
+    this.#directory = directory;
+    this.#log = log;
+    const receipts = new Receipts();
+    const unreadable = ({ code, message }: LogError) =>
+      logger.error('the log cannot be read; queued messages wait', { code, reason: message });
+    const queue = new Queue(log, receipts, atMostEvery(FAILURE_LOG_MS, unreadable));
+    const fanOut = new FanOut(receipts, log.last);
+    const publisher = new Publisher({ log, queue, fanOut, receipts, logger });
+    this.#queue = queue;
+    this.#fanOut = fanOut;
+    this.#publisher = publisher;
     const connectionsPerWorker = Math.ceil(maxConnections / workers);
     this.#supervisor = new Supervisor(
       {
-        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds, reactor },
+        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds, reactor, clientPublish, testEcho },
         ...(workerMain !== undefined && { workerMain }),
         ...(silenceMs !== undefined && { silenceMs }),
       },
       logger,
     );
-    this.#server = new LinkServer(`${runDirectory}/manager.sock`, this.#routes, this.#log, logger, this.#supervisor);
+    const path = `${runDirectory}/manager.sock`;
+    this.#server = new LinkServer({ path, log, queue, fanOut, publisher, logger, events: this.#supervisor });
     this.#supervisor.attach(this.#server);
-    this.#classicPort = new ClassicPort(this.#routes, logger);
-    this.#api = createApi({ routes: this.#routes, status: () => this.status(), host: options.apiHost, logger });
+    this.#classicPort = new ClassicPort(publisher, queue, logger);
+    this.#api = createApi({ publisher, status: () => this.status(), host: options.apiHost, logger });
   }
 
   /** `http://host:port` of the API, as bound. */
@@ -155,7 +197,8 @@ export class Manager {
     }
     this.#sweep = setInterval(() => {
       this.#log.expire();
-      this.#routes.sweep();
+      this.#queue.sweep();
+      this.#fanOut.sweep();
       this.#memory.tick(performance.now());
     }, SWEEP_MS);
     this.#supervisor.run(this.#listeners);
@@ -189,17 +232,24 @@ export class Manager {
     return {
       pid: process.pid,
       uptimeSeconds: Math.floor((performance.now() - this.#startedMs) / 1000),
-      epoch: this.#log.epoch,
       rssBytes: process.memoryUsage.rss(),
       api: this.api,
       classic: this.classic,
       clients: this.clients,
-      queue: this.#log.counters,
-      routes: this.#routes.counters,
+      log: this.#logStatus(),
+      publisher: this.#publisher.counters,
+      queue: this.#queue.counters,
+      streams: this.#fanOut.counters,
       connections: sum('connections'),
       messagesSent: sum('messagesSent'),
       workers: workers.sort((a, b) => a.worker - b.worker),
     };
+  }
+
+  #logStatus(): LogStatus {
+    const { log: kind, fsync } = this.#options;
+    const { epoch, last, counters } = this.#log;
+    return { kind, epoch, last, fsync: kind === 'memory' ? null : fsync, ...counters };
   }
 
   #workerStatus(worker: number, pid: number): WorkerStatus {
@@ -252,11 +302,14 @@ export class Manager {
   async #close(workers: 'all' | 'children'): Promise<void> {
     if (this.#sweep !== null) clearInterval(this.#sweep);
     this.#classicPort.close();
-    this.#routes.close();
-    const apiClosed = this.#api.close();
+    await this.#publisher.settle();
+    // Publishers get their answers before their connections end.
+    await nextTurn();
+    await this.#api.close();
     await this.#supervisor.stop(workers);
-    await apiClosed;
     this.#server.close();
+    await this.#publisher.settle();
+    await this.#log.close();
     for (const { descriptor } of this.#listeners) closeDescriptor(descriptor);
     this.#directory.release();
   }

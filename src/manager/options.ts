@@ -15,7 +15,17 @@ export interface ServeOptions {
   maxConnections: number;
   /** Absolute path; holds manager.sock, listeners.sock, manager.json, lock, workers/. */
   runDirectory: string;
+  /** Where publications are kept: lost with the manager, or on disk in `dataDirectory`. */
+  log: 'memory' | 'lmdb';
+  /** Absolute path; used by 'lmdb' alone. */
+  dataDirectory: string;
+  /** When 'lmdb' has the disk confirm what it wrote: src/log/lmdb.ts says what each survives. */
+  fsync: 'always' | 'interval' | 'never';
   retention: Retention;
+  /** Channels to which clients may publish: names, or prefixes followed by `*`. */
+  clientPublish: string[];
+  /** Serve /echo on the client ports, for conformance suites. */
+  testEcho: boolean;
   /** Workers end themselves after so long without a manager. */
   orphanSeconds: number;
   /** What the workers use; 'auto' has been decided. */

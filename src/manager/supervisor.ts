@@ -54,6 +54,8 @@ export interface SupervisorOptions {
   connectionsPerWorker: number;
   orphanSeconds: number;
   reactor: WorkerConfig['reactor'];
+  clientPublish: string[];
+  testEcho: boolean;
   /** Path of the worker's main module; a test has its own. */
   workerMain?: string;
   /** {@link SILENCE_MS}; a test has less. */
@@ -181,7 +183,8 @@ export class Supervisor {
   }
 
   #spawn(worker: number): void {
-    const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, workerMain } = this.#options;
+    const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, clientPublish, testEcho, workerMain } =
+      this.#options;
     const config: WorkerConfig = {
       worker,
       runDirectory,
@@ -189,6 +192,8 @@ export class Supervisor {
       maxConnections: connectionsPerWorker,
       orphanSeconds,
       reactor,
+      clientPublish,
+      testEcho,
     };
     const main = workerMain ?? fileURLToPath(new URL('../worker/main.js', import.meta.url));
     const unstarted = (error: Error) => this.#ended(worker, `it cannot be started: ${error.message}`);

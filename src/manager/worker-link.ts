@@ -1,23 +1,36 @@
 /**
- * The manager's end of one worker's link: frames in, frames out, in batches.
+ * The manager's end of one worker's link: what the parts of the manager ask of it, turned into frames.
  *
- * What is written during one turn of the event loop leaves in one system call. A worker that does not read (stopped by
- * a debugger, or overwhelmed) must not make the manager hold its messages: above `BACKLOG_BYTES_MAX` the link keeps
- * only the sequences that are to be sent, and asks the log for them when the socket has drained. Those that the log has
- * dropped meanwhile are reported as reaching nobody.
+ * Above `BACKLOG_BYTES_MAX` a link takes nothing more as it comes. What the fan-out gives it is then read from the log
+ * (catch-up.ts). Of the queue's messages it keeps only the sequences, and asks the log for them when the socket has
+ * drained; those that the log has dropped meanwhile are reported as reaching nobody.
  */
 
 import type { Socket } from 'node:net';
 import { FrameReader, type FrameVisitor } from '../link/frame-reader.js';
-import { FrameWriter } from '../link/frame-writer.js';
-import type { Hello, WorkerStats } from '../link/frames.js';
+import { FAN_OUT_RECEIPT, type Hello, type WorkerStats } from '../link/frames.js';
 import type { Log, Publication } from '../log/log.js';
-import type { WorkerChannel } from './routes.js';
+import { CatchUp } from './catch-up.js';
+import type { FanOut, FanOutLink } from './fan-out.js';
+import { History } from './history.js';
+import { LinkOutlet } from './link-outlet.js';
+import { decodeName, type Queue, type QueueLink } from './queue.js';
+import { LinkError } from './worker-frames.js';
 
 /** Bytes written and not taken by the kernel above which a link defers what it should send. */
 export const BACKLOG_BYTES_MAX = 8 << 20;
 
-export class WorkerLink implements WorkerChannel {
+export interface WorkerLinkParts {
+  socket: Socket;
+  hello: Hello;
+  log: Log;
+  queue: Queue;
+  fanOut: FanOut;
+  /** The log could not be read; the link has been ended, and the worker dials again. */
+  failed(error: Error): void;
+}
+
+export class WorkerLink implements QueueLink, FanOutLink {
   /** What the worker said of itself. */
   readonly hello: Hello;
   /** Its last STATS. */
@@ -25,20 +38,59 @@ export class WorkerLink implements WorkerChannel {
   /** How often the supervisor has looked since it last said anything. */
   silentLooks = 0;
   readonly #socket: Socket;
-  readonly #writer = new FrameWriter();
   readonly #log: Log;
-  readonly #missed: (sequence: number) => void;
-  #flushing = false;
-  /** Sequence and name of what waits for the socket to drain, in order. */
+  readonly #queue: Queue;
+  readonly #fanOut: FanOut;
+  readonly #outlet: LinkOutlet;
+  readonly #catchUp: CatchUp;
+  readonly #history: History;
+  /** Up to where the worker has seen everything, by its HELLO. */
+  readonly #after: number;
+  /** HELLO_END has not come. */
+  #announcing = true;
+  /** Sequence and name of the queue's messages that wait for the socket to drain, in order. */
   #deferred: { sequence: number; channel: string; name: Buffer }[] = [];
 
-  /** @param missed told of each publication that was deferred and is gone */
-  constructor(socket: Socket, hello: Hello, log: Log, missed: (sequence: number) => void) {
+  /** Answers HELLO: WELCOME is the link's first frame. */
+  constructor({ socket, hello, log, queue, fanOut, failed }: WorkerLinkParts) {
     this.#socket = socket;
     this.hello = hello;
     this.#log = log;
-    this.#missed = missed;
+    this.#queue = queue;
+    this.#fanOut = fanOut;
+    this.#outlet = new LinkOutlet(socket);
+    this.#outlet.frames.welcome(fanOut.position, log.epoch);
+    this.#outlet.flushLater();
+    const common = {
+      log,
+      outlet: this.#outlet,
+      position: () => fanOut.position,
+      failed: (error: Error) => {
+        this.end();
+        failed(error);
+      },
+    };
+    const awaited = (sequence: number) => fanOut.awaits(hello.worker, sequence);
+    this.#after = seenOf(hello, log.epoch, fanOut.position);
+    this.#catchUp = new CatchUp({ ...common, awaited }, this.#after);
+    this.#history = new History({
+      ...common,
+      socket,
+      sent: () => this.#catchUp.sent,
+      owe: (channel, after) => {
+        if (this.#catchUp.behind) this.#catchUp.owe(channel, after);
+      },
+    });
     socket.on('drain', () => this.#sendDeferred());
+  }
+
+  get behind(): boolean {
+    return this.#catchUp.behind;
+  }
+
+  /** Bytes that the worker has not read yet, as far as they are on this side of the socket. */
+  get backlogBytes(): number {
+    return this.#outlet.backlogBytes;
   }
 
   deliver(publication: Publication, name: Buffer): void {
@@ -46,33 +98,65 @@ export class WorkerLink implements WorkerChannel {
       this.#deferred.push({ sequence: publication.sequence, channel: publication.channel, name });
       return;
     }
-    this.#writer.deliver(publication.sequence, publication.kind, name, publication.data);
-    this.#flushLater();
+    this.#outlet.frames.deliver(publication.sequence, publication.kind, name, publication.data);
+    this.#outlet.flushLater();
+  }
+
+  fanOut(publication: Publication, name: Buffer, receipt: boolean, frame: Uint8Array | null): Uint8Array | null {
+    const { sequence, channel } = publication;
+    if (!this.#catchUp.behind && this.backlogBytes > BACKLOG_BYTES_MAX) this.#catchUp.fallBehind(sequence - 1);
+    if (this.#catchUp.behind) {
+      this.#catchUp.owe(channel, sequence - 1);
+      return frame;
+    }
+    const { frames } = this.#outlet;
+    const start = frames.length;
+    if (frame === null) frames.fanOut(publication, receipt ? FAN_OUT_RECEIPT : 0, name);
+    else frames.append(frame);
+    this.#outlet.flushLater();
+    return frames.since(start);
+  }
+
+  /** SUBSCRIBED bytes[start..end): before HELLO_END, the worker had subscribers before it dialled, who may have missed something. */
+  subscribed(bytes: Uint8Array, start: number, end: number): void {
+    // No string is made where nothing was published since: a million channels return when a manager does.
+    if (this.#announcing && this.#log.last > this.#after) this.#catchUp.announced(decodeName(bytes, start, end));
+  }
+
+  /** HELLO_END: what the worker missed can be sent. */
+  announced(): void {
+    this.#announcing = false;
+    void this.#catchUp.run();
+  }
+
+  /** READ: answered by HISTORY. */
+  read(request: number, after: number, channel: string): void {
+    this.#history.read(request, after, channel);
+  }
+
+  /** Answers PUBLISH. */
+  published(request: number, result: number, sequence: number): void {
+    this.#outlet.frames.published(request, result, sequence);
+    this.#outlet.flushLater();
+  }
+
+  /** STATS: answered by POSITION, where everything has been sent. */
+  reported(stats: WorkerStats): void {
+    this.stats = stats;
+    if (this.#catchUp.behind) return;
+    this.#outlet.frames.position(this.#fanOut.position);
+    this.#outlet.flushLater();
   }
 
   /** Sends a frame without a payload (STOP, SEND_LISTENERS). */
   command(type: number): void {
-    this.#writer.frame(type);
-    this.#flushLater();
+    this.#outlet.frames.frame(type);
+    this.#outlet.flushLater();
   }
 
   /** Ends the link; the worker dials again unless it was told to stop. */
   end(): void {
     this.#socket.destroy();
-  }
-
-  /** Bytes that the worker has not read yet, as far as they are on this side of the socket. */
-  get backlogBytes(): number {
-    return this.#socket.writableLength + this.#writer.length;
-  }
-
-  #flushLater(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setImmediate(() => {
-      this.#flushing = false;
-      if (!this.#socket.destroyed) this.#socket.write(this.#writer.take());
-    });
   }
 
   #sendDeferred(): void {
@@ -83,23 +167,36 @@ export class WorkerLink implements WorkerChannel {
         this.#deferred = deferred.slice(i);
         return;
       }
-      // In flight means oldest of its channel, so it is the oldest that the log still has, or it is gone.
-      const publication = this.#log.oldest(channel);
+      // In flight means oldest of its channel, so it is the oldest that the queue still has, or it is gone.
+      const publication = this.#queue.oldest(channel);
       if (publication?.sequence === sequence) this.deliver(publication, name);
-      else this.#missed(sequence);
+      else this.#queue.unsent(this.hello.worker, sequence);
     }
   }
 }
 
-/** What a frame visitor throws about a peer that does not keep to the protocol; other errors are our own bugs. */
-export class LinkError extends Error {}
+/** What a worker has seen of this log: of another one, nothing. */
+function seenOf({ epoch, position = 0 }: Hello, current: string, last: number): number {
+  return epoch === current && position <= last ? position : 0;
+}
 
-/** Reads frames from a socket. A peer that sends anything else, or that the visitor refuses, is cut off. */
-export function readFrames(socket: Socket, visit: FrameVisitor, refused: (reason: string) => void): void {
+/**
+ * Reads frames from a socket. A peer that sends anything else, or that the visitor refuses, is cut off.
+ *
+ * @param chunkRead called after the last whole frame of each chunk
+ */
+export function readFrames(
+  socket: Socket,
+  visit: FrameVisitor,
+  chunkRead: () => void,
+  refused: (reason: string) => void,
+): void {
   const reader = new FrameReader();
   socket.on('data', (chunk) => {
     try {
-      if (reader.read(chunk, visit)) return;
+      const whole = reader.read(chunk, visit);
+      chunkRead();
+      if (whole) return;
       refused('not a stream of frames');
     } catch (error) {
       if (!(error instanceof LinkError)) throw error;

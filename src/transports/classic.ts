@@ -6,9 +6,10 @@
  * who get the same bytes. It knows no connection: worker/clients.ts does the rest.
  */
 
+import { validChannelName } from '../channel-name.js';
 import { validCallbackName } from '../http/callback-name.js';
 import { jsonpLength, scriptJson, writeJsonp } from '../http/jsonp.js';
-import { PARAMETER_ABSENT, parameterName, percentDecode, queryParameter, validUtf8 } from '../http/query.js';
+import { PARAMETER_ABSENT, parameterName, percentDecode, queryParameter } from '../http/query.js';
 import { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, type RequestHead } from '../http/request-head.js';
 import { classicHeadLength, headAnswer, optionsAnswer, refusal, writeClassicHead } from '../http/response.js';
 import { CALLBACK_BYTES_MAX, CHANNEL_NAME_BYTES_MAX } from '../limits.js';
@@ -123,11 +124,8 @@ export class ClassicTransport {
     const { id } = this;
     const length = percentDecode(bytes, start, end, id);
     if (length < 0) return end - start > id.length ? 414 : 400;
-    for (let i = 0; i < length; i++) {
-      if (id[i] === DOT) return 404;
-      if (id[i] < 0x20 || id[i] === 0x7f) return 400;
-    }
-    if (!validUtf8(id, 0, length)) return 400;
+    if (id.subarray(0, length).includes(DOT)) return 404;
+    if (!validChannelName(id, 0, length)) return 400;
     this.idLength = length;
     return 0;
   }

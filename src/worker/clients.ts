@@ -1,80 +1,105 @@
 /**
- * The life of a client connection: its requests, its wait, the message that ends it, and everything that can go wrong in
- * between. The phases are drawn in connections.ts; what a request means is the transport's (transports/classic.ts).
+ * The client connections of a worker: their events, the requests in what they send, and which part of the worker a request
+ * is for. The phases are drawn in connections.ts. What a request means is the transports' (src/transports/); what becomes
+ * of the connection then is the business of
  *
- * Owns the connection table, the subscriptions and the timers, and keeps them in step: a connection is in `Subscriptions`
- * exactly while it is in PHASE_WAITING, and has a timer in every other phase.
+ *     queue-waiters.ts   the classic long-poll
+ *     streams.ts         subscribers with cursors, whatever their transport
+ *     web-sockets.ts     frames and messages of WebSockets
+ *     posts.ts           request bodies and publications
+ *
+ * Owns the connection table and the timers, through ConnectionControl. A connection has a timer in every phase but WAITING
+ * and STREAMING.
  */
 
 import { METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
-import {
-  KEEP_ALIVE_IDLE_MS,
-  LINGER_MS,
-  REQUEST_HEAD_TIMEOUT_MS,
-  SEND_BYTES_MAX,
-  SEND_PROGRESS_BYTES_MIN,
-  SEND_TIMEOUT_MS,
-  SEND_TIMEOUTS_MAX,
-  SWEEP_MS,
-  UNREAD_ANSWERS_BYTES_MAX,
-} from '../limits.js';
-import { type Reactor, SEND_DONE, SEND_PENDING } from '../reactor/reactor.js';
+import { KEEP_ALIVE_IDLE_MS, REQUEST_HEAD_TIMEOUT_MS, SEND_BYTES_MAX, SWEEP_MS } from '../limits.js';
+import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { TimerWheel } from '../reactor/timer-wheel.js';
 import { ANSWER, ClassicTransport, POLL } from '../transports/classic.js';
 import {
+  FORMAT_POLL,
+  FORMAT_SSE,
+  FORMAT_SSE_RAW,
+  FORMAT_STREAM,
+  FORMAT_STREAM_CHUNKED,
+} from '../transports/formats.js';
+import { SSE_RETRY_MS_MAX, SSE_RETRY_MS_MIN, sseStart, streamStart } from '../transports/heads.js';
+import {
+  Requests,
+  ROUTE_ANSWER,
+  ROUTE_CLASSIC,
+  ROUTE_ECHO,
+  ROUTE_ECHO_WEBSOCKET,
+  ROUTE_POLL,
+  ROUTE_PUBLISH,
+  ROUTE_SSE,
+  ROUTE_STREAM,
+  ROUTE_WEBSOCKET,
+} from '../transports/requests.js';
+import { openHandshake } from '../websocket/handshake.js';
+import { SubscriptionGroup } from './catch-ups.js';
+import { ConnectionControl } from './connection-control.js';
+import {
   type Connections,
-  FLAG_EXCESS,
-  FLAG_JSONP,
+  FLAG_AT_ONCE,
+  FLAG_CLOSES,
+  FLAG_ECHO,
+  FORMAT_SHIFT,
+  PHASE_BODY,
   PHASE_FREE,
   PHASE_HEAD,
   PHASE_KEEP_ALIVE,
   PHASE_LINGERING,
+  PHASE_POLLING,
+  PHASE_PUBLISHING,
   PHASE_SENDING,
+  PHASE_STREAMING,
   PHASE_WAITING,
 } from './connections.js';
-import { HandOuts } from './hand-outs.js';
-import { ADDED_FIRST, NONE, type Subscriptions } from './subscriptions.js';
+import { Posts, type PublishReports } from './posts.js';
+import { type QueueReports, QueueWaiters } from './queue-waiters.js';
+import { type StreamReports, Streams } from './streams.js';
+import type { Subscriptions } from './subscriptions.js';
+import { WebSockets } from './web-sockets.js';
+import { isWebSocket, Wire, webSocketFormat } from './wire.js';
 
-/** What the manager is told. */
-export interface ClientReports {
-  /** `bytes[start..end)` is the name of a channel that has its first connection waiting. */
-  subscribed(bytes: Uint8Array, start: number, end: number): void;
-  /** … and of one whose last connection has gone. */
-  unsubscribed(bytes: Uint8Array, start: number, end: number): void;
-  delivered(sequence: number, receivers: number): void;
-}
+/** What the manager is told and asked. */
+export interface ClientReports extends QueueReports, StreamReports, PublishReports {}
 
 export interface ClientCounters {
   accepted: number;
   requests: number;
+  /** Messages handed to the kernel, whole; those of streams as soon as they are on their way. */
   messagesSent: number;
+  /** WebSocket messages of clients. */
+  messagesReceived: number;
+  /** Connections ended because they did not read. */
+  slowConsumers: number;
+  /** Connections that are being caught up with now. */
+  catchingUp: number;
   /** Refused requests by status code. */
   rejected: Record<string, number>;
 }
 
 export class Clients {
-  readonly counters: ClientCounters = { accepted: 0, requests: 0, messagesSent: 0, rejected: {} };
   readonly #reactor: Reactor;
   readonly #buffers: SendBuffers;
   readonly #connections: Connections;
-  readonly #subscriptions: Subscriptions;
-  readonly #timers: TimerWheel;
-  readonly #reports: ClientReports;
+  readonly #control: ConnectionControl;
+  readonly #wire: Wire;
   readonly #classic: ClassicTransport;
-  readonly #handOuts: HandOuts;
+  readonly #requests: Requests;
   readonly #head = new RequestHead();
-  readonly #name = new Uint8Array(256);
   readonly #expired = (connection: number): void => this.#timedOut(connection);
-  readonly #lost = (channel: number): void => {
-    this.#reports.unsubscribed(this.#name, 0, this.#subscriptions.copyName(channel, this.#name, 0));
-  };
-  /** Connections whose send has timed out, how often, and what was still pending then. */
-  readonly #slow = new Map<number, { pending: number; timeouts: number }>();
-  readonly #clock: () => number;
   readonly #maxConnections: number;
-  /** The time of this turn's first event that needed one; NaN until then. */
-  #turnMs = Number.NaN;
+  readonly queue: QueueWaiters;
+  readonly streams: Streams;
+  readonly posts: Posts;
+  readonly #webSockets: WebSockets;
+  #accepted = 0;
+  #requestCount = 0;
   #sweptMs: number;
   #full = false;
   #stopping = false;
@@ -83,50 +108,70 @@ export class Clients {
     reactor: Reactor;
     buffers: SendBuffers;
     connections: Connections;
-    subscriptions: Subscriptions;
+    /** Who waits for a message of the classic queue. */
+    waiters: Subscriptions;
+    /** All other subscribers. */
+    subscribers: Subscriptions;
     timers: TimerWheel;
     reports: ClientReports;
     maxConnections: number;
+    /** Whether clients may publish to a channel. */
+    mayPublish: (channel: string) => boolean;
+    /** Clients may publish to some channel. */
+    publishing: boolean;
+    /** Serve /echo. */
+    testEcho: boolean;
     /** Milliseconds; never goes back. */
     clock: () => number;
   }) {
     this.#reactor = parts.reactor;
     this.#buffers = parts.buffers;
     this.#connections = parts.connections;
-    this.#subscriptions = parts.subscriptions;
-    this.#timers = parts.timers;
-    this.#reports = parts.reports;
     this.#maxConnections = parts.maxConnections;
-    this.#clock = parts.clock;
     this.#sweptMs = parts.clock();
     this.#classic = new ClassicTransport(parts.buffers);
-    this.#handOuts = new HandOuts((sequence, receivers) => this.#reports.delivered(sequence, receivers));
+    this.#requests = new Requests({ testEcho: parts.testEcho, publishing: parts.publishing });
+    this.#wire = new Wire(parts.buffers);
+    this.#control = new ConnectionControl(parts, this);
+    const shared = { ...parts, control: this.#control, wire: this.#wire };
+    this.queue = new QueueWaiters({ ...shared, subscriptions: parts.waiters, classic: this.#classic });
+    this.streams = new Streams({ ...shared, subscriptions: parts.subscribers });
+    this.posts = new Posts(shared);
+    this.#webSockets = new WebSockets({ ...shared, streams: this.streams, posts: this.posts });
   }
 
-  /** Messages that are half-written to some connection. */
-  get sending(): number {
-    return this.#handOuts.open;
+  get counters(): ClientCounters {
+    return {
+      accepted: this.#accepted,
+      requests: this.#requestCount,
+      messagesSent: this.queue.messagesSent + this.streams.messagesSent,
+      messagesReceived: this.#webSockets.messagesReceived,
+      slowConsumers: this.streams.slowConsumers,
+      catchingUp: this.streams.catchUps.size,
+      rejected: this.#control.rejected,
+    };
   }
 
-  /** Called after each turn: ends what has timed out. @returns the time */
+  /** Called after each turn: ends what has timed out, and keeps streams alive. @returns the time */
   tick(): number {
-    const nowMs = this.#clock();
-    this.#turnMs = nowMs;
-    this.#timers.advance(nowMs, this.#expired);
+    const nowMs = this.#control.tick(this.#expired);
     if (nowMs - this.#sweptMs >= SWEEP_MS) {
       this.#sweptMs = nowMs;
-      this.#handOuts.sweep();
+      this.queue.sweep();
+      this.streams.heartbeat(nowMs);
+      this.streams.catchUps.expire(nowMs);
       if (this.#buffers.liveBytes > SEND_BYTES_MAX) this.#cutSlowReaders();
     }
-    // The next turn may wait long.
-    this.#turnMs = Number.NaN;
+    this.#control.turnOver();
     return nowMs;
   }
 
+  // ── Events of the reactor ──────────────────────────────────────────────────────────────────────────────────────────
+
   accepted(connection: number): void {
-    this.counters.accepted++;
+    this.#accepted++;
     this.#connections.open(connection);
-    this.#timers.schedule(connection, REQUEST_HEAD_TIMEOUT_MS, this.#nowMs());
+    this.#control.schedule(connection, REQUEST_HEAD_TIMEOUT_MS);
     if (this.#connections.held >= this.#maxConnections && !this.#full) {
       this.#full = true;
       this.#reactor.pauseAccepting();
@@ -134,149 +179,125 @@ export class Clients {
   }
 
   received(connection: number, bytes: Uint8Array, start: number, end: number): void {
-    switch (this.#connections.phase[connection]) {
-      case PHASE_KEEP_ALIVE:
-        this.#connections.phase[connection] = PHASE_HEAD;
-        this.#timers.schedule(connection, REQUEST_HEAD_TIMEOUT_MS, this.#nowMs());
-        this.#read(connection, bytes, start, end);
-        break;
-      case PHASE_HEAD:
-        this.#read(connection, bytes, start, end);
-        break;
-      case PHASE_WAITING:
-      case PHASE_SENDING:
-        this.#excess(connection, end - start);
-        break;
-      // PHASE_LINGERING: thrown away.
+    while (start < end) {
+      switch (this.#connections.phase[connection]) {
+        case PHASE_KEEP_ALIVE:
+          this.#connections.phase[connection] = PHASE_HEAD;
+          this.#control.schedule(connection, REQUEST_HEAD_TIMEOUT_MS);
+          break;
+        case PHASE_HEAD: {
+          const partial = this.#connections.partial(connection);
+          let resume = 0;
+          if (partial !== undefined) {
+            if (this.#connections.appendPartial(connection, bytes, start, end) === undefined) {
+              this.#control.refuse(connection, 503);
+              return;
+            }
+            bytes = partial.bytes;
+            start = 0;
+            end = partial.length;
+            resume = partial.resume;
+          }
+          start = this.#readHead(connection, bytes, start, end, resume);
+          break;
+        }
+        case PHASE_BODY:
+          start = this.posts.received(connection, bytes, start, end);
+          break;
+        case PHASE_STREAMING:
+          if (isWebSocket(this.#connections.flags[connection] >> FORMAT_SHIFT)) {
+            this.#webSockets.received(connection, bytes, start, end);
+          } else {
+            this.#excess(connection, end - start);
+          }
+          return;
+        case PHASE_WAITING:
+        case PHASE_SENDING:
+        case PHASE_POLLING:
+        case PHASE_PUBLISHING:
+          this.#excess(connection, end - start);
+          return;
+        default:
+          // PHASE_LINGERING: thrown away. PHASE_FREE: it was ended by what came before.
+          return;
+      }
     }
   }
 
   /** A pending send is complete. Answers on a persistent connection need nothing more. */
   sent(connection: number): void {
-    if (this.#connections.phase[connection] !== PHASE_SENDING) return;
-    const handOut = this.#connections.handOut[connection];
-    this.counters.messagesSent++;
-    this.#finish(connection);
-    this.#handOuts.settled(handOut, true);
+    const phase = this.#connections.phase[connection];
+    if (phase === PHASE_SENDING) this.queue.sent(connection);
+    else if (phase === PHASE_STREAMING) this.streams.catchUps.sent(connection);
   }
 
   /** The connection is gone, by its peer or by an error; the reactor has let go of it. */
   closed(connection: number): void {
-    const phase = this.#connections.phase[connection];
-    if (phase === PHASE_WAITING) this.#stopWaiting(connection);
-    const handOut = this.#connections.handOut[connection];
-    this.#forget(connection);
-    if (phase === PHASE_SENDING) this.#handOuts.settled(handOut, false);
+    this.#control.gone(connection);
   }
 
-  /** Hands a publication to all connections that wait on its channel, `bytes[nameStart..nameEnd)`. */
-  deliver(
-    sequence: number,
-    kind: number,
-    bytes: Uint8Array,
-    nameStart: number,
-    nameEnd: number,
-    dataStart: number,
-    dataEnd: number,
-  ): void {
-    const subscriptions = this.#subscriptions;
-    const channel = subscriptions.find(bytes, nameStart, nameEnd);
-    if (channel === NONE) {
-      this.#reports.delivered(sequence, 0);
-      return;
-    }
-    const classic = this.#classic;
-    classic.begin(kind, bytes, dataStart, dataEnd);
-    const handOut = this.#handOuts.next();
-    let receivers = 0;
-    let pending = 0;
-    for (let row = subscriptions.first(channel); row !== NONE; ) {
-      const following = subscriptions.next(row);
-      const connection = subscriptions.connectionOf(row);
-      this.#stopWaiting(connection);
-      const result = this.#reactor.send(connection, this.#encoded(connection), true);
-      if (result === SEND_DONE) {
-        receivers++;
-        this.#finish(connection);
-      } else if (result === SEND_PENDING) {
-        pending++;
-        this.#connections.phase[connection] = PHASE_SENDING;
-        this.#connections.handOut[connection] = handOut;
-        this.#timers.schedule(connection, SEND_TIMEOUT_MS, this.#nowMs());
-      } else {
-        this.#forget(connection);
-      }
-      row = following;
-    }
-    classic.end();
-    this.counters.messagesSent += receivers;
-    this.#handOuts.begun(handOut, sequence, receivers, pending);
-  }
+  // ── The manager ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The manager is gone; another one will not know the publications that are being handed out. */
-  managerLost(): void {
-    this.#handOuts.forgetVerdicts();
-  }
-
-  /** Announces every channel that has somebody waiting. */
+  /** Announces every channel that has somebody waiting or subscribed. */
   announce(): void {
-    this.#subscriptions.forEachChannel((channel) => {
-      this.#reports.subscribed(this.#name, 0, this.#subscriptions.copyName(channel, this.#name, 0));
-    });
+    this.queue.announce();
+    this.streams.announce();
+  }
+
+  managerFound(epoch: string, last: number): void {
+    this.posts.epoch = epoch;
+    this.streams.welcome(epoch, last);
+  }
+
+  managerLost(): void {
+    this.queue.managerLost();
+    this.streams.catchUps.pause();
+    this.posts.managerLost();
+  }
+
+  /** Messages that are half-written to some connection. */
+  get sending(): number {
+    return this.queue.sending;
   }
 
   /** Accepts nobody from now on, and ends every connection that is not in the middle of a message. */
   stop(): void {
     this.#stopping = true;
     this.#reactor.pauseAccepting();
-    const { phase, capacity } = this.#connections;
+    const { phase, flags, capacity } = this.#connections;
     for (let connection = 0; connection < capacity; connection++) {
-      if (phase[connection] === PHASE_FREE || phase[connection] === PHASE_SENDING) continue;
-      if (phase[connection] === PHASE_LINGERING) continue;
-      this.#end(connection);
+      switch (phase[connection]) {
+        case PHASE_FREE:
+        case PHASE_SENDING:
+        case PHASE_LINGERING:
+          break;
+        case PHASE_STREAMING:
+          if (isWebSocket(flags[connection] >> FORMAT_SHIFT)) this.#webSockets.goAway(connection);
+          else this.streams.goAway(connection);
+          break;
+        default:
+          this.#control.end(connection);
+      }
     }
   }
 
   // ── Requests ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #read(connection: number, bytes: Uint8Array, start: number, end: number): void {
-    const connections = this.#connections;
-    let resume = 0;
-    const partial = connections.partial(connection);
-    if (partial !== undefined) {
-      if (connections.appendPartial(connection, bytes, start, end) === undefined) {
-        this.#refuse(connection, 503);
-        return;
-      }
-      bytes = partial.bytes;
-      start = 0;
-      end = partial.length;
-      resume = partial.resume;
+  /** Reads the head at bytes[start..end). @returns where the bytes after it begin */
+  #readHead(connection: number, bytes: Uint8Array, start: number, end: number, resume: number): number {
+    const length = parseRequestHead(bytes, start, end, this.#head, resume);
+    if (length < 0) {
+      this.#control.refuse(connection, -length);
+      return end;
     }
-    for (;;) {
-      const length = parseRequestHead(bytes, start, end, this.#head, resume);
-      if (length < 0) {
-        this.#refuse(connection, -length);
-        return;
-      }
-      if (length === 0) {
-        this.#keepPartial(connection, bytes, start, end, this.#head.resume);
-        return;
-      }
-      start += length;
-      resume = 0;
-      this.#request(connection, bytes);
-      if (connections.phase[connection] !== PHASE_HEAD) {
-        if (start < end && connections.phase[connection] === PHASE_WAITING) this.#excess(connection, end - start);
-        return;
-      }
-      if (start === end) {
-        connections.dropPartial(connection);
-        connections.phase[connection] = PHASE_KEEP_ALIVE;
-        this.#timers.schedule(connection, KEEP_ALIVE_IDLE_MS, this.#nowMs());
-        return;
-      }
+    if (length === 0) {
+      this.#keepPartial(connection, bytes, start, end, this.#head.resume);
+      return end;
     }
+    this.#requestCount++;
+    this.#connections.dropPartial(connection);
+    this.#request(connection, bytes, start + length, end);
+    return start + length;
   }
 
   #keepPartial(connection: number, bytes: Uint8Array, start: number, end: number, resume: number): void {
@@ -287,143 +308,177 @@ export class Clients {
       connections.dropPartial(connection);
       partial = connections.appendPartial(connection, rest, start, end);
     }
-    if (partial === undefined) this.#refuse(connection, 503);
+    if (partial === undefined) this.#control.refuse(connection, 503);
     else partial.resume = resume;
   }
 
-  #request(connection: number, bytes: Uint8Array): void {
-    const connections = this.#connections;
-    const classic = this.#classic;
-    this.counters.requests++;
-    const outcome = classic.route(bytes, this.#head);
-    if (outcome === POLL) {
-      connections.dropPartial(connection);
-      connections.phase[connection] = PHASE_WAITING;
-      this.#timers.cancel(connection);
-      if (classic.callbackLength > 0) connections.setCallback(connection, classic.callback, 0, classic.callbackLength);
-      const { id, idLength } = classic;
-      const isFirst = this.#subscriptions.add(connection, id, 0, idLength) === ADDED_FIRST;
-      if (isFirst) this.#reports.subscribed(id, 0, idLength);
-    } else if (outcome === ANSWER) {
-      this.#answer(connection, classic.answer, this.#head.keepAlive);
-    } else {
-      this.#refuse(connection, outcome, this.#head.method === METHOD_HEAD);
+  /** @param bodyStart where what came after the head begins; it ends at `end` */
+  #request(connection: number, bytes: Uint8Array, bodyStart: number, end: number): void {
+    const requests = this.#requests;
+    const head = this.#head;
+    const route = requests.route(bytes, head);
+    switch (route) {
+      case ROUTE_CLASSIC:
+        this.#classicRequest(connection, bytes);
+        break;
+      case ROUTE_ANSWER:
+        this.#answer(connection, requests.answer);
+        break;
+      case ROUTE_POLL:
+        this.#poll(connection);
+        break;
+      case ROUTE_SSE: {
+        const retryMs = SSE_RETRY_MS_MIN + Math.floor(Math.random() * (SSE_RETRY_MS_MAX - SSE_RETRY_MS_MIN));
+        this.#stream(connection, requests.raw ? FORMAT_SSE_RAW : FORMAT_SSE, sseStart(Date.now(), retryMs));
+        break;
+      }
+      case ROUTE_STREAM: {
+        const chunked = head.minorVersion === 1;
+        this.#stream(connection, chunked ? FORMAT_STREAM_CHUNKED : FORMAT_STREAM, streamStart(Date.now(), chunked));
+        break;
+      }
+      case ROUTE_WEBSOCKET:
+      case ROUTE_ECHO_WEBSOCKET: {
+        const handshake = openHandshake(bytes, head);
+        if (typeof handshake === 'number') {
+          this.#control.refuse(connection, -handshake);
+          break;
+        }
+        if (route === ROUTE_ECHO_WEBSOCKET) {
+          this.#connections.flags[connection] |= FLAG_ECHO;
+          requests.channelCount = 0;
+        }
+        this.#stream(connection, webSocketFormat(handshake.windowBits), handshake.answer);
+        break;
+      }
+      case ROUTE_PUBLISH:
+      case ROUTE_ECHO:
+        if (!this.posts.begin(connection, head, route === ROUTE_ECHO, bodyStart < end)) break;
+        // An empty body is whole already.
+        if (bodyStart === end) this.posts.received(connection, bytes, end, end);
+        break;
+      default:
+        this.#control.refuse(connection, route, head.method === METHOD_HEAD, requests.allow);
     }
   }
 
-  /** Sends an answer that is complete, and ends the connection unless it persists. */
-  #answer(connection: number, answer: Uint8Array, persists: boolean): void {
-    const buffer = this.#buffers.allocate(answer.length);
-    this.#buffers.bytes(buffer).set(answer);
-    const result = this.#reactor.send(connection, buffer, !persists);
-    this.#buffers.release(buffer);
-    if (result < 0) this.#forget(connection);
-    else if (!persists) this.#linger(connection);
-    // Whoever asks on and on and reads no answers is cut off.
-    else if (this.#reactor.pendingBytes(connection) > UNREAD_ANSWERS_BYTES_MAX) this.#end(connection);
+  #classicRequest(connection: number, bytes: Uint8Array): void {
+    const outcome = this.#classic.route(bytes, this.#head);
+    if (outcome === POLL) this.queue.wait(connection);
+    else if (outcome === ANSWER) this.#answer(connection, this.#classic.answer);
+    else this.#control.refuse(connection, outcome, this.#head.method === METHOD_HEAD);
   }
 
-  #refuse(connection: number, status: number, bodiless = false): void {
-    const { rejected } = this.counters;
-    rejected[status] = (rejected[status] ?? 0) + 1;
-    this.#answer(connection, this.#classic.refusal(status, bodiless), false);
+  #answer(connection: number, answer: Uint8Array): void {
+    if (this.#control.answer(connection, answer, this.#head.keepAlive)) this.#control.idle(connection);
+  }
+
+  #poll(connection: number): void {
+    const connections = this.#connections;
+    const { timeoutMs, callback, callbackLength, cursor } = this.#requests;
+    const group = this.#subscribe(connection);
+    if (group === null) return;
+    connections.phase[connection] = PHASE_POLLING;
+    connections.flags[connection] |= FORMAT_POLL << FORMAT_SHIFT;
+    if (!this.#head.keepAlive) connections.flags[connection] |= FLAG_CLOSES;
+    if (timeoutMs === 0) connections.flags[connection] |= FLAG_AT_ONCE;
+    if (callbackLength > 0) connections.setCallback(connection, callback, 0, callbackLength);
+    // What has to be asked of the log may take a moment.
+    this.#control.schedule(connection, timeoutMs === 0 ? KEEP_ALIVE_IDLE_MS : timeoutMs);
+    this.streams.start(connection, group, cursor, null);
+  }
+
+  /** @param head the response up to the first message; borrowed */
+  #stream(connection: number, format: number, head: Uint8Array): void {
+    const group = this.#subscribe(connection);
+    if (group === null) return;
+    this.#connections.phase[connection] = PHASE_STREAMING;
+    this.#connections.flags[connection] |= format << FORMAT_SHIFT;
+    this.#control.unschedule(connection);
+    if (group.channels.length > 0) this.streams.start(connection, group, this.#requests.cursor, head);
+    else this.#control.sendCopy(connection, head);
+  }
+
+  /** Puts the connection on the channels of the request. @returns null where it was refused */
+  #subscribe(connection: number): SubscriptionGroup | null {
+    const { channels, channelEnds, channelCount } = this.#requests;
+    const group = new SubscriptionGroup(null);
+    for (let i = 0, start = 0; i < channelCount; start = channelEnds[i++]) {
+      if (this.streams.add(connection, group, channels, start, channelEnds[i])) continue;
+      this.streams.abandon(connection, group);
+      this.#control.refuse(connection, 503);
+      return null;
+    }
+    return group;
   }
 
   #excess(connection: number, bytes: number): void {
-    if (!this.#connections.countExcess(connection, bytes)) this.#cut(connection);
+    if (!this.#connections.countExcess(connection, bytes)) this.#control.cut(connection);
   }
 
   // ── Endings ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The message was sent whole. */
-  #finish(connection: number): void {
-    // Closing a socket with unread bytes resets it, and a reset may overtake the message (RFC 9112 section 9.6).
-    if (this.#connections.flags[connection] & FLAG_EXCESS) {
-      this.#linger(connection);
-    } else {
-      this.#reactor.close(connection);
-      this.#forget(connection);
+  /** Called by ConnectionControl: takes a connection out of whatever holds it. */
+  departing(connection: number): void {
+    switch (this.#connections.phase[connection]) {
+      case PHASE_WAITING:
+      case PHASE_SENDING:
+        this.queue.left(connection);
+        break;
+      case PHASE_STREAMING:
+        this.#webSockets.left(connection);
+        this.posts.left(connection);
+        this.streams.left(connection);
+        break;
+      case PHASE_POLLING:
+        this.streams.left(connection);
+        break;
+      case PHASE_BODY:
+      case PHASE_PUBLISHING:
+        this.posts.left(connection);
+        break;
     }
   }
 
-  #linger(connection: number): void {
-    this.#connections.dropPartial(connection);
-    this.#connections.phase[connection] = PHASE_LINGERING;
-    this.#timers.schedule(connection, LINGER_MS, this.#nowMs());
-    this.#reactor.shutdown(connection);
-  }
-
-  /** Ends a connection that has no message half-written. */
-  #end(connection: number): void {
-    if (this.#connections.phase[connection] === PHASE_WAITING) this.#stopWaiting(connection);
-    this.#reactor.close(connection);
-    this.#forget(connection);
-  }
-
-  /** Ends a connection in whatever phase. */
-  #cut(connection: number): void {
-    this.#reactor.abort(connection);
-    this.closed(connection);
+  /** Called by ConnectionControl: there is room again. */
+  freed(): void {
+    if (!this.#full || this.#stopping) return;
+    this.#full = false;
+    this.#reactor.resumeAccepting();
   }
 
   #timedOut(connection: number): void {
     switch (this.#connections.phase[connection]) {
       case PHASE_HEAD:
-        if (this.#connections.partial(connection) === undefined) this.#end(connection);
-        else this.#refuse(connection, 408);
+        if (this.#connections.partial(connection) === undefined) this.#control.end(connection);
+        else this.#control.refuse(connection, 408);
+        break;
+      case PHASE_BODY:
+        this.#control.refuse(connection, 408);
+        break;
+      case PHASE_PUBLISHING:
+        this.#control.refuse(connection, 503);
+        break;
+      case PHASE_POLLING:
+        this.streams.pollTimedOut(connection);
         break;
       case PHASE_SENDING:
-        this.#sendTimedOut(connection);
+        this.#control.slowReader(connection);
         break;
       default:
-        this.#end(connection);
+        // PHASE_KEEP_ALIVE, PHASE_LINGERING: an answer may still be on its way.
+        if (this.#reactor.pendingBytes(connection) === 0) this.#control.end(connection);
+        else this.#control.slowReader(connection);
     }
   }
 
-  /** A slow client may go on while it takes some bytes in each period, but not for ever: its channel waits for it. */
-  #sendTimedOut(connection: number): void {
-    const pending = this.#reactor.pendingBytes(connection);
-    const before = this.#slow.get(connection) ?? { pending: Number.POSITIVE_INFINITY, timeouts: 0 };
-    const timeouts = before.timeouts + 1;
-    if (before.pending - pending < SEND_PROGRESS_BYTES_MIN || timeouts === SEND_TIMEOUTS_MAX) {
-      this.#cut(connection);
-      return;
-    }
-    this.#slow.set(connection, { pending, timeouts });
-    this.#timers.schedule(connection, SEND_TIMEOUT_MS, this.#nowMs());
-  }
-
-  /** Messages that are not read take too much memory together. Who is cut off loses none: it stays queued. */
+  /** What is not read takes too much memory together. Who is cut off loses nothing: it stays queued, or is resumed. */
   #cutSlowReaders(): void {
     const { phase, capacity } = this.#connections;
     for (let connection = 0; connection < capacity && this.#buffers.liveBytes > SEND_BYTES_MAX; connection++) {
-      if (phase[connection] === PHASE_SENDING) this.#cut(connection);
+      if (phase[connection] === PHASE_FREE || this.#reactor.pendingBytes(connection) === 0) continue;
+      if (phase[connection] === PHASE_STREAMING) this.streams.slowConsumers++;
+      this.#control.cut(connection);
     }
-  }
-
-  #nowMs(): number {
-    if (Number.isNaN(this.#turnMs)) this.#turnMs = this.#clock();
-    return this.#turnMs;
-  }
-
-  #stopWaiting(connection: number): void {
-    this.#subscriptions.removeAll(connection, this.#lost);
-  }
-
-  /** Clears the row of a connection that the reactor has let go of. */
-  #forget(connection: number): void {
-    if (this.#slow.size > 0) this.#slow.delete(connection);
-    this.#timers.cancel(connection);
-    this.#connections.release(connection);
-    if (this.#full && !this.#stopping) {
-      this.#full = false;
-      this.#reactor.resumeAccepting();
-    }
-  }
-
-  #encoded(connection: number): number {
-    if ((this.#connections.flags[connection] & FLAG_JSONP) === 0) return this.#classic.plain();
-    const { callback } = this.#classic;
-    return this.#classic.jsonp(this.#connections.copyCallback(connection, callback, 0));
   }
 }

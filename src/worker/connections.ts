@@ -1,14 +1,18 @@
 /**
- * The connection table: what a worker knows about each client connection besides what it waits on (subscriptions.ts) and
+ * The connection table: what a worker knows about each client connection besides what it waits for (subscriptions.ts) and
  * its timer (timer-wheel.ts): a phase, some flags, and for the rare JSONP client the name of its function.
  *
- *     FREE ──accepted──► HEAD ──poll──► WAITING ──message──► SENDING ──► (closed by us)
- *                        ▲  │                                    └──► LINGERING ──► (closed by the peer or by time)
- *                        │  ├──HEAD, OPTIONS──► KEEP_ALIVE ──first byte──► HEAD
- *                        │  └──refused──► LINGERING
+ *     FREE ──accepted──► HEAD ──/<id>.js────► WAITING ──message──► SENDING ──┐
+ *                        ▲ │ ▲                                               ├──► DONE ──► (closed by us), LINGERING
+ *              first byte│ │ └──answer──── POLLING ◄──/v1/poll──┐            │
+ *                        │ │                                    │            │
+ *                 KEEP_ALIVE◄──HEAD, OPTIONS, an answer─────────┤            │
+ *                          ├──/v1/sse, /v1/stream, /v1/ws──► STREAMING ──────┤
+ *                          ├──POST──► BODY ──► PUBLISHING ──answer──► KEEP_ALIVE
+ *                          └──refused──► LINGERING ──► (closed by the peer or by time)
  *
- * An idle client is in WAITING, has no timer, and no JavaScript object. Only a connection with a half-read request head
- * has one: its bytes, in `partial`, which together are bounded.
+ * An idle client is in WAITING, POLLING or STREAMING, and has no JavaScript object; in WAITING and STREAMING it has no timer
+ * either. Only a connection with a half-read request head has an object: its bytes, in `partial`, which together are bounded.
  */
 
 import { CALLBACK_BYTES_MAX, EXCESS_BYTES_MAX, PARTIAL_HEADS_BYTES_MAX } from '../limits.js';
@@ -17,7 +21,7 @@ import { ByteCells, cellsFor } from './byte-cells.js';
 export const PHASE_FREE = 0;
 /** Reading a request head. */
 export const PHASE_HEAD = 1;
-/** The request was read; the answer is a message that has not come yet. */
+/** The classic request was read; the answer is a message that has not come yet (queue-waiters.ts). */
 export const PHASE_WAITING = 2;
 /** A message is on its way and did not fit the socket buffer. */
 export const PHASE_SENDING = 3;
@@ -25,11 +29,32 @@ export const PHASE_SENDING = 3;
 export const PHASE_LINGERING = 4;
 /** Between two requests. */
 export const PHASE_KEEP_ALIVE = 5;
+/** A long-poll that waits for a publication or for its time to be over (streams.ts). */
+export const PHASE_POLLING = 6;
+/** Server-sent events, HTTP stream or WebSocket (streams.ts, web-sockets.ts). */
+export const PHASE_STREAMING = 7;
+/** Reading a request body (posts.ts). */
+export const PHASE_BODY = 8;
+/** A publication of the client's is with the manager; the answer is its place in the log (posts.ts). */
+export const PHASE_PUBLISHING = 9;
+/** Between two phases: in no table. */
+export const PHASE_DONE = 10;
 
 /** The client waits for JSONP; `callback` has the name. */
 export const FLAG_JSONP = 1;
 /** The client sent bytes after its request: closing at once would reset the connection and could lose the answer. */
 export const FLAG_EXCESS = 2;
+/** The connection ends with its answer: the client asked for that, or speaks HTTP/1.0. */
+export const FLAG_CLOSES = 4;
+/** Some of the connection's channels are being caught up with, and are left out of the fan-out (catch-ups.ts). */
+export const FLAG_CATCHING_UP = 8;
+/** In PHASE_STREAMING: a WebSocket of which messages are returned as they come (--test-echo). */
+export const FLAG_ECHO = 16;
+/** In PHASE_POLLING: `timeout=0`, what there is now is the answer. */
+export const FLAG_AT_ONCE = 16;
+
+/** Where in the flags the wire format of a connection in PHASE_POLLING or PHASE_STREAMING begins: 3 bits (wire.ts). */
+export const FORMAT_SHIFT = 5;
 
 const EXCESS_UNIT_BYTES = EXCESS_BYTES_MAX / 250;
 
@@ -101,6 +126,13 @@ export class Connections {
     if (this.phase[connection] === PHASE_HEAD) this.dropPartial(connection);
     this.phase[connection] = PHASE_FREE;
     this.held--;
+  }
+
+  /** The answer to a request has been sent: what was remembered of it goes, and the next one may come. */
+  endRequest(connection: number): void {
+    if (this.flags[connection] & FLAG_JSONP) this.#callbacks.release(this.#callback[connection]);
+    this.flags[connection] &= FLAG_EXCESS;
+    this.phase[connection] = PHASE_KEEP_ALIVE;
   }
 
   setCallback(connection: number, bytes: Uint8Array, start: number, end: number): void {

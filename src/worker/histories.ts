@@ -12,11 +12,12 @@
  */
 
 import assert from 'node:assert/strict';
-import { HISTORIES_BYTES_MAX } from '../limits.js';
+import { HISTORIES_BYTES_MAX, HISTORY_IDLE_MS } from '../limits.js';
 import { type CachedPublication, cachedBytes, History, KIND_GAP } from './history.js';
 import { NONE } from './subscriptions.js';
 
-const REQUEST_MAX = 0xffff_ffff;
+/** Requests of other kinds have the numbers above. */
+const REQUEST_MAX = 0x7fff_ffff;
 
 export class Histories {
   readonly #bytesMax: number;
@@ -28,6 +29,9 @@ export class Histories {
   #newest: History | null = null;
   #oldest: History | null = null;
   #bytes = 0;
+  /** Periods of HISTORY_IDLE_MS that have passed. */
+  #period = 0;
+  #periodEndMs = 0;
   // For `merge`: of each channel its history, and the place and the sequence of its next item.
   readonly #merging: History[] = [];
   readonly #places: number[] = [];
@@ -250,6 +254,14 @@ export class Histories {
 
   // ── Memory ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Called now and then: lets go of histories that were not used for HISTORY_IDLE_MS, to twice that. */
+  expire(nowMs: number): void {
+    if (nowMs < this.#periodEndMs) return;
+    this.#periodEndMs = nowMs + HISTORY_IDLE_MS;
+    this.#period++;
+    while (this.#oldest !== null && this.#oldest.usedPeriod < this.#period - 1) this.#remove(this.#oldest);
+  }
+
   #create(channel: number): History {
     const history = new History(channel);
     this.#histories.set(channel, history);
@@ -272,12 +284,14 @@ export class Histories {
   }
 
   #touch(history: History): void {
+    history.usedPeriod = this.#period;
     if (history === this.#newest) return;
     this.#unlink(history);
     this.#link(history);
   }
 
   #link(history: History): void {
+    history.usedPeriod = this.#period;
     history.older = this.#newest;
     history.newer = null;
     if (this.#newest === null) this.#oldest = history;

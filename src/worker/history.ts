@@ -33,7 +33,7 @@ export interface CachedPublication {
   /** Not borrowed; nobody writes to it. */
   readonly data: Buffer;
   /** For whoever encodes it: by wire format, made when first asked for. Not counted. */
-  encodings: Uint8Array[] | null;
+  encodings: (Buffer | string)[] | null;
 }
 
 const NO_DATA = Buffer.alloc(0);
@@ -60,6 +60,8 @@ export class History {
   live = false;
   /** Number of the READ that is outstanding; 0 for none. */
   request = 0;
+  /** When it was used last (histories.ts). */
+  usedPeriod = 0;
   /** Neighbours in the order of last use (histories.ts). */
   newer: History | null = null;
   older: History | null = null;

@@ -1,30 +1,42 @@
 /**
- * The worker's end of the link: dials the manager, says HELLO and what is waiting, and from then on reports every change
- * in batches, one write a turn. While there is no manager nothing is recorded: the next HELLO is followed by the whole
- * truth. The link is a connection of the worker's reactor like any client's, since the worker blocks in that reactor.
+ * The worker's end of the link: dials the manager, says HELLO and what is waiting and subscribed, and from then on reports
+ * every change in batches. While there is no manager nothing is recorded: the next HELLO is followed by the whole truth. The
+ * link is a connection of the worker's reactor like any client's, since the worker blocks in that reactor.
  */
 
 import { join } from 'node:path';
 import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_PENDING_BYTES_MAX } from '../limits.js';
-import { FrameReader, readSequence } from '../link/frame-reader.js';
+import { FrameReader, readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
   DELIVER,
+  FAN_OUT,
+  GAP,
   HELLO,
   HELLO_END,
   type Hello,
+  HISTORY,
   LISTENERS_SENT,
   NOT_WAITING,
+  POSITION,
+  PUBLISHED,
   SEND_LISTENERS,
   STATS,
   STOP,
+  SUBSCRIBED,
+  UNSUBSCRIBED,
   WAITING,
+  WELCOME,
   type WorkerStats,
 } from '../link/frames.js';
 import { encodeUnixAddress } from '../linux/socket-address.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
-import type { ClientReports, Clients } from './clients.js';
+import type { CatchUps } from './catch-ups.js';
+import type { CachedPublication } from './history.js';
+import type { PublishReports } from './posts.js';
+import type { QueueReports, QueueWaiters } from './queue-waiters.js';
+import type { StreamReports, Streams } from './streams.js';
 
 const SEQUENCE_BYTES = 6;
 const NO_CONNECTION = -1;
@@ -32,16 +44,22 @@ const NO_CONNECTION = -1;
 /** What the link asks of its worker. */
 export interface LinkOrders {
   hello(): Hello;
-  /** Report every channel that has somebody waiting, by `subscribed`. */
+  /** Report every channel that has somebody waiting or subscribed. */
   announce(): void;
-  deliver: Clients['deliver'];
+  deliver: QueueWaiters['deliver'];
+  welcome: Streams['welcome'];
+  fanOut: Streams['fanOut'];
+  history: CatchUps['history'];
+  gap: Streams['gap'];
+  position(sequence: number): void;
+  published(request: number, result: number, sequence: number): void;
   sendListeners(receiverPath: string): void;
   stop(): void;
   /** There is no manager any more. */
   lost(): void;
 }
 
-export class ManagerLink implements ClientReports {
+export class ManagerLink implements QueueReports, StreamReports, PublishReports {
   readonly #reactor: Reactor;
   readonly #buffers: SendBuffers;
   readonly #orders: LinkOrders;
@@ -92,7 +110,7 @@ export class ManagerLink implements ClientReports {
     this.#writer.frame(HELLO_END);
   }
 
-  received(bytes: Uint8Array, start: number, end: number): void {
+  receivedBytes(bytes: Uint8Array, start: number, end: number): void {
     if (!this.#reader.read(bytes.subarray(start, end), this.#visit)) this.#hangUp();
   }
 
@@ -105,17 +123,40 @@ export class ManagerLink implements ClientReports {
     this.#orders.lost();
   }
 
-  subscribed(bytes: Uint8Array, start: number, end: number): void {
+  waiting(bytes: Uint8Array, start: number, end: number): void {
     if (this.#established) this.#writer.name(WAITING, bytes, start, end);
   }
 
-  unsubscribed(bytes: Uint8Array, start: number, end: number): void {
+  notWaiting(bytes: Uint8Array, start: number, end: number): void {
     if (this.#established) this.#writer.name(NOT_WAITING, bytes, start, end);
   }
 
   delivered(sequence: number, receivers: number): void {
     if (!this.#established) return;
     this.#writer.delivered(sequence, receivers);
+    this.#urgent = true;
+  }
+
+  subscribed(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#established) this.#writer.name(SUBSCRIBED, bytes, start, end);
+  }
+
+  unsubscribed(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#established) this.#writer.name(UNSUBSCRIBED, bytes, start, end);
+  }
+
+  received(sequence: number, receivers: number): void {
+    if (!this.#established) return;
+    this.#writer.received(sequence, receivers);
+    this.#urgent = true;
+  }
+
+  read(request: number, after: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#writer.read(request, after, bytes, start, end);
+  }
+
+  publish(request: number, kind: number, id: Uint8Array, name: Uint8Array, data: Uint8Array): void {
+    this.#writer.publish(request, kind, id, name, data);
     this.#urgent = true;
   }
 
@@ -147,19 +188,54 @@ export class ManagerLink implements ClientReports {
   }
 
   #frame(type: number, bytes: Uint8Array, start: number, end: number): void {
-    if (type === DELIVER) {
-      const nameStart = start + SEQUENCE_BYTES + 2;
-      const nameEnd = nameStart + bytes[nameStart - 1];
-      const kind = bytes[nameStart - 2];
-      this.#orders.deliver(readSequence(bytes, start), kind, bytes, nameStart, nameEnd, nameEnd, end);
-    } else if (type === STOP) {
-      this.#orders.stop();
-    } else if (type === SEND_LISTENERS) {
-      this.#orders.sendListeners(join(this.#runDirectory, 'listeners.sock'));
-      this.#writer.frame(LISTENERS_SENT);
-      this.#urgent = true;
-    } else {
-      throw new Error(`the manager sent a frame of unknown type ${type}`);
+    const orders = this.#orders;
+    switch (type) {
+      case FAN_OUT: {
+        const nameStart = start + 2 * SEQUENCE_BYTES + 3;
+        const nameEnd = nameStart + bytes[nameStart - 1];
+        const timeMs = readSequence(bytes, start + SEQUENCE_BYTES);
+        const kind = bytes[nameStart - 3];
+        const flags = bytes[nameStart - 2];
+        orders.fanOut(readSequence(bytes, start), timeMs, kind, flags, bytes, nameStart, nameEnd, end);
+        return;
+      }
+      case DELIVER: {
+        const nameStart = start + SEQUENCE_BYTES + 2;
+        const nameEnd = nameStart + bytes[nameStart - 1];
+        const kind = bytes[nameStart - 2];
+        orders.deliver(readSequence(bytes, start), kind, bytes, nameStart, nameEnd, nameEnd, end);
+        return;
+      }
+      case HISTORY: {
+        const upTo = readSequence(bytes, start + 4);
+        const gap = readSequence(bytes, start + 4 + SEQUENCE_BYTES);
+        const publicationsAt = start + 4 + 2 * SEQUENCE_BYTES + 1;
+        const rest = bytes[publicationsAt - 1];
+        orders.history(readUint32(bytes, start), upTo, gap, rest, readPublications(bytes, publicationsAt, end));
+        return;
+      }
+      case POSITION:
+        orders.position(readSequence(bytes, start));
+        return;
+      case GAP:
+        orders.gap(readSequence(bytes, start), bytes, start + SEQUENCE_BYTES, end);
+        return;
+      case PUBLISHED:
+        orders.published(readUint32(bytes, start), bytes[start + 4], readSequence(bytes, start + 5));
+        return;
+      case WELCOME:
+        orders.welcome(Buffer.from(bytes.subarray(start + SEQUENCE_BYTES, end)).toString(), readSequence(bytes, start));
+        return;
+      case STOP:
+        orders.stop();
+        return;
+      case SEND_LISTENERS:
+        orders.sendListeners(join(this.#runDirectory, 'listeners.sock'));
+        this.#writer.frame(LISTENERS_SENT);
+        this.#urgent = true;
+        return;
+      default:
+        throw new Error(`the manager sent a frame of unknown type ${type}`);
     }
   }
 
@@ -167,4 +243,22 @@ export class ManagerLink implements ClientReports {
     this.#reactor.close(this.connection);
     this.closed();
   }
+}
+
+/** The publications of a HISTORY frame, copied. */
+function readPublications(bytes: Uint8Array, start: number, end: number): CachedPublication[] {
+  const publications: CachedPublication[] = [];
+  for (let at = start; at < end; ) {
+    const dataStart = at + 2 * SEQUENCE_BYTES + 5;
+    const dataEnd = dataStart + readUint32(bytes, dataStart - 4);
+    publications.push({
+      sequence: readSequence(bytes, at),
+      timeMs: readSequence(bytes, at + SEQUENCE_BYTES),
+      kind: bytes[dataStart - 5],
+      data: Buffer.from(bytes.subarray(dataStart, dataEnd)),
+      encodings: null,
+    });
+    at = dataEnd;
+  }
+  return publications;
 }

@@ -6,7 +6,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../limits.js';
+import { channelMatcher } from '../channel-pattern.js';
+import { EXTRA_SUBSCRIPTIONS_MAX, LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../limits.js';
 import { LINK_VERSION } from '../link/frames.js';
 import { sendDescriptors } from '../linux/descriptors.js';
 import { errnoName, SystemError } from '../linux/errno.js';
@@ -29,7 +30,8 @@ export class Worker implements ReactorEvents {
   readonly #log: (line: string) => void;
   readonly #reactor: Reactor;
   readonly #connections: Connections;
-  readonly #subscriptions: Subscriptions;
+  readonly #waiters: Subscriptions;
+  readonly #subscribers: Subscriptions;
   readonly #clients: Clients;
   readonly #link: ManagerLink;
   readonly #memory = new MemoryAtRest(performance.now());
@@ -50,7 +52,9 @@ export class Worker implements ReactorEvents {
     const key = randomBytes(8);
     this.#reactor = makeReactor(config.reactor, { capacity, events: this, buffers }, log);
     this.#connections = new Connections(capacity);
-    this.#subscriptions = new Subscriptions(capacity, 0, [key.readInt32LE(0), key.readInt32LE(4)]);
+    const keys: [number, number] = [key.readInt32LE(0), key.readInt32LE(4)];
+    this.#waiters = new Subscriptions(capacity, 0, keys);
+    this.#subscribers = new Subscriptions(capacity, EXTRA_SUBSCRIPTIONS_MAX, keys);
     this.#link = new ManagerLink(this.#reactor, buffers, config.runDirectory, {
       hello: () => ({
         version: LINK_VERSION,
@@ -58,9 +62,19 @@ export class Worker implements ReactorEvents {
         worker: config.worker,
         capacity: config.maxConnections,
         listeners: config.listeners.map((listener) => listener.address),
+        ...(this.#clients.streams.epoch !== '' && {
+          epoch: this.#clients.streams.epoch,
+          position: this.#clients.streams.position,
+        }),
       }),
       announce: () => this.#clients.announce(),
-      deliver: (...publication) => this.#clients.deliver(...publication),
+      deliver: (...publication) => this.#clients.queue.deliver(...publication),
+      welcome: (epoch, last) => this.#welcomed(epoch, last),
+      fanOut: (...publication) => this.#clients.streams.fanOut(...publication),
+      history: (...page) => this.#clients.streams.catchUps.history(...page),
+      gap: (...gap) => this.#clients.streams.gap(...gap),
+      position: (sequence) => this.#clients.streams.moveTo(sequence),
+      published: (...answer) => this.#clients.posts.published(...answer),
       sendListeners: (path) => this.#sendListeners(path),
       stop: () => this.stop(),
       lost: () => this.#clients.managerLost(),
@@ -69,14 +83,17 @@ export class Worker implements ReactorEvents {
       reactor: this.#reactor,
       buffers,
       connections: this.#connections,
-      subscriptions: this.#subscriptions,
+      waiters: this.#waiters,
+      subscribers: this.#subscribers,
       timers: new TimerWheel(),
       reports: this.#link,
       maxConnections: config.maxConnections,
+      mayPublish: channelMatcher(config.clientPublish),
+      publishing: config.clientPublish.length > 0,
+      testEcho: config.testEcho,
       clock: () => performance.now(),
     });
     this.#managerSeenMs = performance.now();
-    for (const listener of config.listeners) this.#reactor.listen(listener.descriptor);
   }
 
   /** Serves until it is stopped or orphaned. */
@@ -98,6 +115,14 @@ export class Worker implements ReactorEvents {
     this.#clients.stop();
   }
 
+  /** There is a log. Without one nobody could be told a cursor, so the first one is what accepting begins with. */
+  #welcomed(epoch: string, last: number): void {
+    const first = this.#clients.streams.epoch === '';
+    this.#clients.managerFound(epoch, last);
+    if (!first || this.#stopping) return;
+    for (const listener of this.#config.listeners) this.#reactor.listen(listener.descriptor);
+  }
+
   // ── Events of the reactor ──────────────────────────────────────────────────────────────────────────────────────────
 
   accepted(connection: number): void {
@@ -109,7 +134,7 @@ export class Worker implements ReactorEvents {
   }
 
   received(connection: number, bytes: Uint8Array, start: number, end: number): void {
-    if (connection === this.#link.connection) this.#link.received(bytes, start, end);
+    if (connection === this.#link.connection) this.#link.receivedBytes(bytes, start, end);
     else this.#clients.received(connection, bytes, start, end);
   }
 
@@ -176,8 +201,9 @@ export class Worker implements ReactorEvents {
   #reportStats(): void {
     this.#link.stats({
       connections: this.#connections.held,
-      waiting: this.#subscriptions.size,
-      channels: this.#subscriptions.channels,
+      waiting: this.#waiters.size,
+      subscriptions: this.#subscribers.size,
+      channels: this.#waiters.channels + this.#subscribers.channels,
       accepting: this.#accepting && this.#connections.held < this.#config.maxConnections,
       ...this.#clients.counters,
     });

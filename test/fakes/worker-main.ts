@@ -40,7 +40,7 @@ async function serve(): Promise<void> {
     capacity: config.maxConnections,
     listeners: config.listeners.map(({ address }) => address),
   });
-  if (fault === 'reports') setInterval(() => fake.subscribe('alive'), 100);
+  if (fault === 'reports') setInterval(() => fake.wait('alive'), 100);
   const ended = once(fake.socket, 'close').then(() => null);
   for (;;) {
     const told = await Promise.race([fake.next(), ended]);

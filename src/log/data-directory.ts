@@ -1,0 +1,192 @@
+/**
+ * The data directory of a durable log: private to one user, used by one log at a time.
+ *
+ *     lock          flock(2), held while the log is open; never removed, so that two logs cannot lock two files
+ *     state.json    {@link State}: which history this is, and how the last log that had it ended
+ *     history.mdb   the database (lmdb-store.ts); unsynced.mdb instead where nothing is ever synced
+ *
+ * Whether history was lost is decided here, before the database is opened. A log that was closed has lost nothing. One that was
+ * killed has lost nothing either while the machine runs on, because what it wrote is in the page cache. Where the machine has
+ * been started anew in between (another boot_id, proc_sys_kernel(5)), only `always` is sure to have all on the disk.
+ */
+
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { closeDescriptor, lockFile } from '../linux/sockets.js';
+import { LogError } from './log.js';
+import { newEpoch } from './memory.js';
+
+/** When what was appended is made to survive a power failure; see lmdb.ts. */
+export type FsyncPolicy = 'always' | 'interval' | 'never';
+
+const FORMAT = 1;
+
+interface State {
+  format: number;
+  epoch: string;
+  /** Of the boot in which the log was opened. */
+  bootId: string;
+  fsync: FsyncPolicy;
+  /** It was closed, and everything is on the disk. */
+  closed: boolean;
+}
+
+export class DataDirectory {
+  readonly path: string;
+  readonly epoch: string;
+  /** What is found of the history must not be trusted: it was never synced, and the machine was started anew. */
+  readonly discardUnsynced: boolean;
+  readonly #lock: number;
+  readonly #state: State;
+
+  /**
+   * Makes the directory where it is missing, locks it and decides on the epoch.
+   *
+   * @param bootId of this boot
+   * @throws LogError ELOGDIR, ELOGLOCKED, ELOGFORMAT
+   */
+  constructor(path: string, fsync: FsyncPolicy, bootId = readBootId()) {
+    this.path = path;
+    prepare(path);
+    this.#lock = lock(path);
+    try {
+      const state = this.#readState();
+      const rebooted = state !== null && !state.closed && state.bootId !== bootId;
+      const sure = state !== null && this.databases.length > 0 && (!rebooted || state.fsync === 'always');
+      this.epoch = sure ? state.epoch : newEpoch();
+      this.discardUnsynced = rebooted;
+      this.#state = { format: FORMAT, epoch: this.epoch, bootId, fsync, closed: false };
+      this.#writeState();
+    } catch (error) {
+      closeDescriptor(this.#lock);
+      throw error;
+    }
+  }
+
+  /** Paths of the databases that are there. */
+  get databases(): string[] {
+    return [this.database(true), this.database(false)].filter((path) => existsSync(path));
+  }
+
+  /** @param synced false for the database of `--fsync never`, which LMDB keeps in another format */
+  database(synced: boolean): string {
+    return join(this.path, synced ? 'history.mdb' : 'unsynced.mdb');
+  }
+
+  /** Everything is on the disk. Call it last. */
+  release(): void {
+    this.#state.closed = true;
+    this.#writeState();
+    closeDescriptor(this.#lock);
+  }
+
+  /** The log could not be opened, or gives up: the next one finds the directory as after a crash. */
+  abandon(): void {
+    closeDescriptor(this.#lock);
+  }
+
+  #readState(): State | null {
+    const path = join(this.path, 'state.json');
+    if (!existsSync(path)) {
+      if (this.databases.length === 0) return null;
+      throw unusable(this.path, 'has a database but no state.json');
+    }
+    let state: State;
+    try {
+      state = JSON.parse(readFileSync(path, 'utf8')) as State;
+    } catch (error) {
+      throw unusable(this.path, 'has a damaged state.json', error);
+    }
+    if (state?.format !== FORMAT || typeof state.epoch !== 'string') {
+      throw unusable(this.path, 'was written by another version, or is not a log');
+    }
+    return state;
+  }
+
+  /** Whole or not at all, also after a power failure. */
+  #writeState(): void {
+    const path = join(this.path, 'state.json');
+    try {
+      writeFileSync(`${path}.new`, `${JSON.stringify(this.#state)}\n`, { mode: 0o600, flush: true });
+      renameSync(`${path}.new`, path);
+      const directory = openSync(this.path, 'r');
+      fsyncSync(directory);
+      closeSync(directory);
+    } catch (error) {
+      rmSync(`${path}.new`, { force: true });
+      throw diskFailure(this.path, 'cannot be written', error);
+    }
+  }
+}
+
+/** The data directory is there but does not hold what it should. */
+export function unusable(path: string, problem: string, cause?: unknown): LogError {
+  return new LogError('ELOGFORMAT', `${path} ${problem}`, 'move it away, or choose another --data-dir', cause);
+}
+
+/** A failed write, by its errno: LMDB has it as a number, Node as a string. A short write, as on a full disk, is EIO to LMDB. */
+export function diskFailure(path: string, problem: string, error: unknown): LogError {
+  const { code, message } = error as { code?: unknown; message?: string };
+  const what = `the log in ${path} ${problem} (${message ?? String(error)})`;
+  const full = code === 28 || code === 'ENOSPC' || code === 122 || code === 'EDQUOT' || code === -30792;
+  if (full) return new LogError('ELOGFULL', what, 'free space on its file system, or lower --log-total-bytes', error);
+  const cure = 'look for a full disk, a limit of file sizes (ulimit -f), and disk errors in the kernel log';
+  return new LogError('ELOGIO', what, cure, error);
+}
+
+export function readBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+}
+
+function prepare(path: string): void {
+  try {
+    makeDirectory(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    // Something else than a directory in its place is found out right after this.
+    if (code !== 'EEXIST' || !existsSync(path)) {
+      throw new LogError(
+        'ELOGDIR',
+        `the data directory cannot be made (${message})`,
+        'choose another --data-dir',
+        error,
+      );
+    }
+  }
+  const status = statSync(path);
+  if (!status.isDirectory()) throw new LogError('ELOGDIR', `${path} is no directory`, 'choose another --data-dir');
+  if (status.uid !== process.getuid!()) {
+    throw new LogError('ELOGDIR', `${path} belongs to user ${status.uid}`, 'choose another --data-dir');
+  }
+  if ((status.mode & 0o777) !== 0o700) chmodSync(path, 0o700);
+}
+
+/** Makes the parents too. Not mkdirSync's own `recursive`: it never returns where ENOENT has another cause (/proc). */
+function makeDirectory(path: string): void {
+  if (!existsSync(dirname(path))) makeDirectory(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
+}
+
+function lock(path: string): number {
+  let descriptor: number | null;
+  try {
+    descriptor = lockFile(join(path, 'lock'));
+  } catch (error) {
+    const { message } = error as Error;
+    throw new LogError('ELOGDIR', `${path} cannot be locked (${message})`, 'choose another --data-dir', error);
+  }
+  if (descriptor !== null) return descriptor;
+  throw new LogError('ELOGLOCKED', `${path} is used by another manager`, 'stop that one, or choose another --data-dir');
+}

@@ -1,0 +1,506 @@
+/**
+ * The durable log: what was appended outlives the process. A publication whose append resolved is there when the log is opened
+ * again after kill -9, in the same epoch, and sequences go on above it.
+ *
+ * *Group commit.* Appends wait until the group before them has been written, and then are written together, in one transaction.
+ * So the cost of a transaction is shared by as many as come while one lasts. Sequences, duplicates and the deletion of what
+ * retention has dropped belong to the group; the rows of retained.ts change only when it has been committed. A group that fails
+ * leaves nothing behind.
+ *
+ * *When does a power failure lose something?* `--fsync` says what append waits for:
+ *
+ *     always     until the group is on the disk. Nothing is lost.
+ *     interval   until it is in the page cache. It is synced right behind, and at the latest by the sync of every second, whose
+ *                failure is noticed. The last moments are lost, a second at most.
+ *     never      as interval, without any sync. All is lost that is there.
+ *
+ * Where something may have been lost the epoch changes: clients are told of a gap, and get what is left (data-directory.ts).
+ *
+ * *Dropping* changes the rows at once and the disk with the next group. After a crash the rules of retention are applied to what
+ * is found: what had been dropped but not deleted may be there again, never with a hole behind it. A block is deleted when all its
+ * publications have gone; sparse blocks are moved together (block-book.ts).
+ */
+
+import { EXPIRE_PUBLICATIONS_MAX, GAP_MARKS_MAX } from '../limits.js';
+import { type BlockRecord, BlockWriter, blockOf, offsetOf, placeOf, readRecord, walkBlock } from './block.js';
+import { BlockBook } from './block-book.js';
+import { DataDirectory, type FsyncPolicy, unusable } from './data-directory.js';
+import { GapMarks } from './gap-marks.js';
+import { LmdbStore } from './lmdb-store.js';
+import {
+  type Appended,
+  type Log,
+  type LogClock,
+  type LogCounters,
+  LogError,
+  type NewPublication,
+  type Page,
+  type Publication,
+  type Retention,
+  SYSTEM_CLOCK,
+} from './log.js';
+import { idKey } from './publication-ids.js';
+import { Retained } from './retained.js';
+
+export type { FsyncPolicy } from './data-directory.js';
+
+/** A group takes batches until it has this much data; one batch may have more. */
+const GROUP_BYTES = 4 << 20;
+/** Blocks that are kept in memory for readers: 2 MiB. */
+const CACHED_BLOCKS = 128;
+/** Sparse blocks that one call of `expire` has moved together: 1 MiB is read at most. */
+const MOVED_BLOCKS = 64;
+const SYNC_INTERVAL_MS = 1000;
+
+export interface LmdbLogOptions {
+  /** Absolute. It is made where it is missing. */
+  directory: string;
+  fsync: FsyncPolicy;
+  retention: Retention;
+}
+
+/** For tests. */
+export interface LmdbLogParts {
+  clock?: LogClock;
+  gapMarksMax?: number;
+  bootId?: string;
+}
+
+interface Waiting {
+  readonly batch: readonly NewPublication[];
+  readonly resolve: (appended: Appended[]) => void;
+  readonly reject: (error: LogError) => void;
+}
+
+/** A publication or a moved record that the group being written holds. */
+interface Written {
+  readonly sequence: number;
+  readonly channel: string;
+  readonly length: number;
+  readonly place: number;
+  readonly previous: number;
+  readonly id: string | undefined;
+}
+
+interface Moved {
+  readonly sequence: number;
+  readonly from: number;
+  readonly to: number;
+  readonly length: number;
+}
+
+/**
+ * Opens the log of a data directory, and reads what is retained there: about three seconds for a million publications.
+ *
+ * @throws LogError (as a rejection) ELOGDIR, ELOGLOCKED, ELOGFORMAT, ELOGFULL, ELOGIO
+ * @throws Error where two rules of the retention have the same pattern
+ */
+export async function openLmdbLog(options: LmdbLogOptions, parts: LmdbLogParts = {}): Promise<LmdbLog> {
+  const directory = new DataDirectory(options.directory, options.fsync, parts.bootId);
+  try {
+    return new LmdbLog(directory, await LmdbStore.open(directory, options.fsync !== 'never'), options, parts);
+  } catch (error) {
+    directory.abandon();
+    throw error;
+  }
+}
+
+export class LmdbLog implements Log {
+  readonly epoch: string;
+  readonly #directory: DataDirectory;
+  readonly #store: LmdbStore;
+  readonly #fsync: FsyncPolicy;
+  readonly #clock: LogClock;
+  readonly #gapMarksMax: number;
+  readonly #marks: GapMarks;
+  readonly #retained: Retained;
+  readonly #book = new BlockBook();
+  readonly #cache = new Map<number, Buffer>();
+  #last = 0;
+  #nextBlock = 1;
+
+  #waiting: Waiting[] = [];
+  /** For the next group. */
+  #deadBlocks = new Set<number>();
+  #emptied = new Map<number, string>();
+  #queue = new Map<string, number | null>();
+  #sparse: number[] = [];
+  /** A group is being written or about to be. */
+  #busy = false;
+  #idle: (() => void)[] = [];
+  #closed = false;
+  /** Why nothing is accepted any more. */
+  #failed: LogError | null = null;
+  #syncing = false;
+  #unsynced = false;
+  #nextSyncMs = 0;
+
+  /** Use {@link openLmdbLog}. */
+  constructor(directory: DataDirectory, store: LmdbStore, options: LmdbLogOptions, parts: LmdbLogParts) {
+    const { clock = SYSTEM_CLOCK, gapMarksMax = GAP_MARKS_MAX } = parts;
+    this.epoch = directory.epoch;
+    this.#directory = directory;
+    this.#store = store;
+    this.#fsync = options.fsync;
+    this.#clock = clock;
+    this.#gapMarksMax = gapMarksMax;
+    this.#marks = new GapMarks(gapMarksMax, store.floor);
+    this.#retained = new Retained(options.retention, this.#marks, (sequence, place, length, emptied) => {
+      this.#release(place, length);
+      if (emptied === null) return;
+      this.#emptied.set(sequence, emptied);
+      this.#queue.set(emptied, null);
+    });
+    this.#load();
+  }
+
+  get last(): number {
+    return this.#last;
+  }
+
+  get counters(): LogCounters {
+    return this.#retained.counters;
+  }
+
+  append(batch: readonly NewPublication[]): Promise<Appended[]> {
+    if (this.#closed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ batch, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  async read(channels: readonly string[], after: number, bytes: number): Promise<Page> {
+    const { rows, upTo, gaps } = this.#retained.select(channels, after, bytes, this.#last);
+    return { publications: rows.map((row) => this.#publication(row)), upTo, gaps };
+  }
+
+  hasNews(channel: string, after: number): boolean {
+    return after < this.#last && this.#retained.hasNews(channel, after);
+  }
+
+  oldestQueued(channel: string): Publication | undefined {
+    const row = this.#retained.queuedRow(channel);
+    return row === -1 ? undefined : this.#publication(row);
+  }
+
+  consumed(channel: string, sequence: number): void {
+    if (this.#retained.consumed(channel, sequence)) this.#queue.set(channel, sequence);
+  }
+
+  expire(): void {
+    if (this.#closed) return;
+    this.#retained.expire(this.#clock.steadyMs(), EXPIRE_PUBLICATIONS_MAX);
+    // While a group is being written, its own moves are not yet in the book.
+    if (!this.#busy) this.#sparse = this.#book.sparse(MOVED_BLOCKS);
+    if (this.#hasChanges) this.#schedule();
+    if (this.#fsync === 'interval' && this.#unsynced && this.#clock.steadyMs() >= this.#nextSyncMs)
+      void this.#syncNow();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    while (this.#busy || this.#syncing) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    try {
+      if (this.#failed === null && this.#hasChanges) await this.#writeGroup([]);
+      await this.#store.close();
+    } catch (error) {
+      this.#directory.abandon();
+      throw error;
+    }
+    if (this.#failed === null) this.#directory.release();
+    else this.#directory.abandon();
+  }
+
+  get #hasChanges(): boolean {
+    return this.#deadBlocks.size + this.#emptied.size + this.#queue.size + this.#sparse.length > 0;
+  }
+
+  /** Starts a group at the end of this turn of the event loop, with all that has come by then. */
+  #schedule(): void {
+    if (this.#busy) return;
+    this.#busy = true;
+    setImmediate(async () => {
+      await this.#nextGroup();
+      this.#busy = false;
+      if (this.#waiting.length > 0) this.#schedule();
+      else this.#wakeIdle();
+    });
+  }
+
+  async #nextGroup(): Promise<void> {
+    let bytes = 0;
+    let count = 0;
+    for (const { batch } of this.#waiting) {
+      if (count > 0 && bytes > GROUP_BYTES) break;
+      for (const { data } of batch) bytes += data.length;
+      count++;
+    }
+    const group = this.#waiting.splice(0, count);
+    let answers: Appended[][];
+    try {
+      if (this.#failed !== null) throw this.#failed;
+      answers = await this.#writeGroup(group);
+    } catch (error) {
+      if (!(error instanceof LogError)) throw error;
+      for (const { reject } of group) reject(error);
+      return;
+    }
+    for (const [i, { resolve }] of group.entries()) resolve(answers[i]!);
+  }
+
+  /** Writes one transaction and, when it is as durable as the policy asks, lets the rows follow. */
+  async #writeGroup(group: readonly Waiting[]): Promise<Appended[][]> {
+    const timeMs = this.#clock.wallMs();
+    const bornMs = this.#clock.steadyMs();
+    const writer = new BlockWriter(this.#nextBlock);
+    const written: Written[] = [];
+    const deadMarks: number[] = [];
+    const answers = this.#place(group, timeMs, writer, written, deadMarks);
+    const moved = this.#moveSparse(writer);
+    writer.seal();
+    const floor = this.#forgetMarks(deadMarks);
+
+    const { deadBlocks, emptied, queue, sparse } = this.#takeChanges();
+    try {
+      for (const block of sparse) deadBlocks.add(block);
+      const { blocks } = writer;
+      if (blocks.length + deadBlocks.size + emptied.size + deadMarks.length + queue.size === 0) return answers;
+      await this.#store.commit({ blocks, deadBlocks, marks: emptied, deadMarks, queue, floor });
+    } catch (error) {
+      this.#putBack(deadBlocks, emptied, queue, sparse);
+      throw error;
+    }
+    this.#nextBlock = writer.nextBlock;
+    this.#unsynced = true;
+    if (this.#fsync === 'always') {
+      await this.#syncNow();
+      if (this.#failed !== null) throw this.#failed;
+    }
+    this.#moveRows(moved);
+    this.#addRows(written, bornMs);
+    return answers;
+  }
+
+  /** Gives sequences to what is new, and encodes it. */
+  #place(
+    group: readonly Waiting[],
+    timeMs: number,
+    writer: BlockWriter,
+    written: Written[],
+    deadMarks: number[],
+  ): Appended[][] {
+    let sequence = this.#last;
+    const lastOf = new Map<string, number>();
+    const ids = new Map<string, Appended>();
+    return group.map(({ batch }) =>
+      batch.map(({ channel, kind, data, id }) => {
+        if (id !== undefined) {
+          const known = ids.get(idKey(channel, id)) ?? this.#knownId(channel, id);
+          if (known !== undefined) return known;
+        }
+        const previous = lastOf.get(channel) ?? this.#before(channel, deadMarks);
+        lastOf.set(channel, ++sequence);
+        const record: BlockRecord = {
+          sequence,
+          previous,
+          channel,
+          kind,
+          timeMs,
+          data,
+          ...(id !== undefined && { id }),
+        };
+        const place = writer.add(record);
+        written.push({ sequence, channel, length: data.length, place, previous, id });
+        if (id !== undefined) ids.set(idKey(channel, id), { sequence, timeMs, duplicate: true });
+        return { sequence, timeMs, duplicate: false };
+      }),
+    );
+  }
+
+  #knownId(channel: string, id: string): Appended | undefined {
+    const sequence = this.#retained.ids.find(channel, id);
+    if (sequence === undefined) return undefined;
+    return { sequence, timeMs: this.#publication(this.#retained.rowOf(sequence)).timeMs, duplicate: true };
+  }
+
+  /** What the channel's first publication of a group follows. Its mark is in that publication from now on. */
+  #before(channel: string, deadMarks: number[]): number {
+    const previous = this.#retained.lastOf(channel);
+    if (previous > 0 && this.#marks.known(channel) === previous) deadMarks.push(previous);
+    return previous;
+  }
+
+  /** Copies what is left of sparse blocks. */
+  #moveSparse(writer: BlockWriter): Moved[] {
+    const moved: Moved[] = [];
+    for (const number of this.#sparse) {
+      const block = this.#store.readBlock(number);
+      walkBlock(block, (sequence, offset) => {
+        const row = this.#retained.rowOf(sequence);
+        const from = placeOf(number, offset);
+        if (row === -1 || this.#retained.placeAt(row) !== from) return;
+        moved.push({ sequence, from, to: writer.copy(block, offset), length: readRecord(block, offset).data.length });
+      });
+    }
+    return moved;
+  }
+
+  /** Where there are too many marks on the disk the lowest go, a slice at a time. Returns the floor. */
+  #forgetMarks(deadMarks: number[]): number {
+    const excess = Math.min(this.#store.markCount - this.#gapMarksMax, EXPIRE_PUBLICATIONS_MAX);
+    if (excess <= 0) return this.#store.floor;
+    const lowest = this.#store.lowestMarks(excess);
+    deadMarks.push(...lowest);
+    return Math.max(this.#store.floor, lowest.at(-1)!);
+  }
+
+  #takeChanges() {
+    const taken = { deadBlocks: this.#deadBlocks, emptied: this.#emptied, queue: this.#queue, sparse: this.#sparse };
+    this.#deadBlocks = new Set();
+    this.#emptied = new Map();
+    this.#queue = new Map();
+    this.#sparse = [];
+    return taken;
+  }
+
+  /** The group failed: its changes wait for the next one, unless there are newer ones. */
+  #putBack(
+    deadBlocks: Set<number>,
+    emptied: Map<number, string>,
+    queue: Map<string, number | null>,
+    sparse: number[],
+  ): void {
+    for (const block of sparse) deadBlocks.delete(block);
+    for (const block of deadBlocks) this.#deadBlocks.add(block);
+    for (const [sequence, channel] of emptied) this.#emptied.set(sequence, channel);
+    for (const [channel, sequence] of queue) if (!this.#queue.has(channel)) this.#queue.set(channel, sequence);
+  }
+
+  #moveRows(moved: readonly Moved[]): void {
+    for (const { sequence, from, to, length } of moved) {
+      this.#book.add(blockOf(to), length);
+      const row = this.#retained.rowOf(sequence);
+      if (row !== -1) this.#retained.move(row, to);
+      // Dropped meanwhile: its old place was released then.
+      if (row !== -1) this.#book.release(blockOf(from), length);
+      else this.#release(to, length);
+      this.#cache.delete(blockOf(from));
+    }
+  }
+
+  #addRows(written: readonly Written[], bornMs: number): void {
+    const channels = new Set<number>();
+    for (const { sequence, channel, length, place, previous, id } of written) {
+      this.#book.add(blockOf(place), length);
+      channels.add(this.#retained.add(sequence, channel, length, bornMs, place, previous));
+      if (id !== undefined) this.#retained.ids.add(channel, id, sequence);
+      this.#last = sequence;
+    }
+    for (const channel of channels) this.#retained.limitChannel(channel);
+    this.#retained.limitTotal();
+    this.#retained.expire(bornMs, 2 * written.length);
+  }
+
+  #release(place: number, length: number): void {
+    const block = blockOf(place);
+    if (!this.#book.release(block, length)) return;
+    this.#deadBlocks.add(block);
+    this.#cache.delete(block);
+  }
+
+  #publication(row: number): Publication {
+    const place = this.#retained.placeAt(row);
+    const { sequence, channel, kind, data, timeMs } = readRecord(this.#block(blockOf(place)), offsetOf(place));
+    return { sequence, channel, kind, data, timeMs };
+  }
+
+  #block(number: number): Buffer {
+    let block = this.#cache.get(number);
+    if (block === undefined) {
+      block = this.#store.readBlock(number);
+      this.#cache.set(number, block);
+      if (this.#cache.size > CACHED_BLOCKS) this.#cache.delete(this.#cache.keys().next().value!);
+    }
+    return block;
+  }
+
+  /** Syncs what is committed. A disk that fails to may have lost it: nothing is accepted any more. */
+  async #syncNow(): Promise<void> {
+    if (this.#syncing) return;
+    this.#syncing = true;
+    this.#unsynced = false;
+    this.#nextSyncMs = this.#clock.steadyMs() + SYNC_INTERVAL_MS;
+    try {
+      await this.#store.sync();
+    } catch (error) {
+      this.#failed = error as LogError;
+    }
+    this.#syncing = false;
+    this.#wakeIdle();
+  }
+
+  #wakeIdle(): void {
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Reads what is retained: one scan of all blocks, then each record in the order of the sequences. */
+  #load(): void {
+    for (const { sequence, channel } of this.#store.marks()) {
+      this.#marks.set(channel, sequence);
+      this.#last = sequence;
+    }
+    const places = this.#scanBlocks();
+    const wallMs = this.#clock.wallMs();
+    const steadyMs = this.#clock.steadyMs();
+    for (const { sequence, place } of places) {
+      const { channel, previous, timeMs, data, id } = readRecord(this.#block(blockOf(place)), offsetOf(place));
+      this.#book.add(blockOf(place), data.length);
+      this.#last = Math.max(this.#last, sequence);
+      // Dropped before the crash, but its block was not yet deleted.
+      const lost = sequence <= this.#marks.known(channel);
+      if (!lost && this.#retained.has(channel) && this.#retained.lastOf(channel) !== previous) {
+        this.#retained.forget(channel);
+      }
+      if (lost) {
+        this.#release(place, data.length);
+        continue;
+      }
+      // A mark of the channel may have been forgotten, up to the floor: better a gap too many.
+      const above = sequence < this.#store.floor ? this.#store.floor : previous;
+      const ageMs = Math.max(0, wallMs - timeMs);
+      this.#retained.add(sequence, channel, data.length, steadyMs - ageMs, place, above);
+      if (id !== undefined) this.#retained.ids.add(channel, id, sequence);
+    }
+    for (const { channel, sequence } of this.#store.queue()) {
+      if (this.#retained.has(channel)) {
+        this.#retained.consumed(channel, sequence);
+        this.#queue.delete(channel);
+      } else {
+        this.#queue.set(channel, null);
+      }
+    }
+    this.#retained.limitAll();
+    this.#cache.clear();
+  }
+
+  /** Places of all records on the disk, in the order of the sequences. Only what was moved is out of it. */
+  #scanBlocks(): { sequence: number; place: number }[] {
+    const places: { sequence: number; place: number }[] = [];
+    let sorted = true;
+    for (const { key, value } of this.#store.blocks()) {
+      this.#nextBlock = key + 1;
+      const whole = walkBlock(value, (sequence, offset) => {
+        sorted &&= places.length === 0 || places.at(-1)!.sequence < sequence;
+        places.push({ sequence, place: placeOf(key, offset) });
+      });
+      if (!whole) throw unusable(this.#directory.path, `has a damaged block (${key})`);
+    }
+    return sorted ? places : places.sort((a, b) => a.sequence - b.sequence);
+  }
+}
+
+function closedError(): LogError {
+  return new LogError('ELOGCLOSED', 'the log is closed', 'publish to a running server');
+}

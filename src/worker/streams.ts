@@ -1,0 +1,392 @@
+/**
+ * Subscribers with cursors: long-poll, server-sent events, HTTP stream, WebSocket. Who is on which channel, and the fan-out of
+ * each publication to all of them.
+ *
+ * A connection is here from `open` or `poll` until it departs: in PHASE_STREAMING or PHASE_POLLING. What it still has to
+ * be given from the log before it is live is the business of catch-ups.ts; the fan-out leaves those channels of it out.
+ *
+ * The *position* is the sequence up to which this worker has seen all publications of its channels. It is the cursor of
+ * every live connection, which is why a connection needs none of its own.
+ */
+
+import { CURSOR_NOW, CURSOR_START, type Cursor } from '../cursor.js';
+import { HEARTBEAT_MS, SEND_TIMEOUT_MS, SLOW_CONSUMER_BYTES_MAX } from '../limits.js';
+import { FAN_OUT_RECEIPT } from '../link/frames.js';
+import { type Reactor, SEND_PENDING } from '../reactor/reactor.js';
+import { FORMAT_POLL, FORMAT_STREAM_CHUNKED } from '../transports/formats.js';
+import { STREAM_LAST_CHUNK } from '../transports/heads.js';
+import { AFTER_NOW, CatchUps, type SubscriptionGroup } from './catch-ups.js';
+import type { ConnectionControl } from './connection-control.js';
+import {
+  type Connections,
+  FLAG_CATCHING_UP,
+  FLAG_CLOSES,
+  FLAG_ECHO,
+  FLAG_EXCESS,
+  FLAG_JSONP,
+  FORMAT_SHIFT,
+  PHASE_DONE,
+  PHASE_POLLING,
+  PHASE_STREAMING,
+} from './connections.js';
+import { ADDED_FIRST, ALREADY, FULL, NONE, type Subscriptions } from './subscriptions.js';
+import { isWebSocket, type Wire } from './wire.js';
+
+/** What the manager is told of subscribers, and asked. */
+export interface StreamReports {
+  /** There is a manager to tell. */
+  readonly established: boolean;
+  /** `bytes[start..end)` is the name of a channel that has its first subscriber here. */
+  subscribed(bytes: Uint8Array, start: number, end: number): void;
+  /** … and of one whose last subscriber has gone. */
+  unsubscribed(bytes: Uint8Array, start: number, end: number): void;
+  /** A FAN_OUT with a receipt was tried on everyone. */
+  received(sequence: number, receivers: number): void;
+  /** Asks for what the log has of a channel; answered by `history`. */
+  read(request: number, after: number, bytes: Uint8Array, start: number, end: number): void;
+}
+
+export class Streams {
+  readonly #reactor: Reactor;
+  readonly #connections: Connections;
+  readonly #subscriptions: Subscriptions;
+  readonly #control: ConnectionControl;
+  readonly #reports: StreamReports;
+  readonly #wire: Wire;
+  readonly #catchUps: CatchUps;
+  readonly #name = new Uint8Array(256);
+  readonly #lost = (channel: number): void => this.#channelLost(channel);
+  #heartbeatAt = 0;
+  #heartbeatMs = Number.NaN;
+  #position = 0;
+  messagesSent = 0;
+  /** Connections that were ended because they did not read. */
+  slowConsumers = 0;
+
+  constructor(parts: {
+    reactor: Reactor;
+    connections: Connections;
+    subscriptions: Subscriptions;
+    control: ConnectionControl;
+    reports: StreamReports;
+    wire: Wire;
+  }) {
+    this.#reactor = parts.reactor;
+    this.#connections = parts.connections;
+    this.#subscriptions = parts.subscriptions;
+    this.#control = parts.control;
+    this.#reports = parts.reports;
+    this.#wire = parts.wire;
+    this.#catchUps = new CatchUps({ ...parts, streams: this });
+  }
+
+  /** The epoch of the log; empty before the first manager. */
+  get epoch(): string {
+    return this.#wire.epoch;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get catchUps(): CatchUps {
+    return this.#catchUps;
+  }
+
+  // ── Subscribing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Puts a connection on a channel, as one of a group.
+   *
+   * @returns false where this worker has no room for it
+   */
+  add(connection: number, group: SubscriptionGroup, bytes: Uint8Array, start: number, end: number): boolean {
+    const added = this.#subscriptions.add(connection, bytes, start, end);
+    if (added === FULL) return false;
+    if (added === ALREADY) return true;
+    const channel = this.#subscriptions.find(bytes, start, end);
+    group.channels.push(channel);
+    if (added === ADDED_FIRST) {
+      group.fresh = true;
+      this.#reports.subscribed(bytes, start, end);
+    }
+    return true;
+  }
+
+  /** Takes a connection off the channels of a group that could not be completed. */
+  abandon(connection: number, group: SubscriptionGroup): void {
+    for (const channel of group.channels) this.#leave(connection, channel);
+  }
+
+  /**
+   * Begins to serve a group that is complete, from the cursor on.
+   *
+   * @param opening the response up to the first message, borrowed; null where there is none or it was sent
+   */
+  start(connection: number, group: SubscriptionGroup, cursor: Cursor, opening: Uint8Array | null): void {
+    const { position } = cursor;
+    if (position === CURSOR_NOW) {
+      this.#catchUps.begin(connection, group, AFTER_NOW, false, opening?.slice() ?? null);
+      return;
+    }
+    // Proxies and EventSource see the stream open at once.
+    if (opening !== null && this.#control.sendCopy(connection, opening) < 0) return;
+    const known = position === CURSOR_START || cursor.isOf(this.#wire.epochBytes);
+    this.#catchUps.begin(connection, group, known ? Math.max(position, 0) : 0, !known, null);
+  }
+
+  /** How many channels a connection is on. */
+  countOf(connection: number): number {
+    const subscriptions = this.#subscriptions;
+    let count = 0;
+    for (let row = subscriptions.firstRow(connection); row !== NONE; row = subscriptions.nextRow(row)) count++;
+    return count;
+  }
+
+  /** Takes a connection off a channel. @returns false where it was not on it */
+  remove(connection: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const channel = this.#subscriptions.find(bytes, start, end);
+    if (channel === NONE || !this.#subscriptions.has(connection, channel)) return false;
+    this.#catchUps.leave(connection, channel);
+    this.#leave(connection, channel);
+    return true;
+  }
+
+  #leave(connection: number, channel: number): void {
+    const length = this.#subscriptions.copyName(channel, this.#name, 0);
+    if (!this.#subscriptions.remove(connection, channel)) return;
+    this.#catchUps.drop(channel);
+    this.#reports.unsubscribed(this.#name, 0, length);
+  }
+
+  /** A connection departs: it is on no channel any more. */
+  left(connection: number): void {
+    this.#catchUps.left(connection);
+    this.#subscriptions.removeAll(connection, this.#lost);
+  }
+
+  #channelLost(channel: number): void {
+    this.#catchUps.drop(channel);
+    this.#reports.unsubscribed(this.#name, 0, this.#subscriptions.copyName(channel, this.#name, 0));
+  }
+
+  // ── Fan-out ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Hands a publication to all live subscribers of its channel, `bytes[nameStart..nameEnd)`. */
+  fanOut(
+    sequence: number,
+    timeMs: number,
+    kind: number,
+    flags: number,
+    bytes: Uint8Array,
+    nameStart: number,
+    nameEnd: number,
+    dataEnd: number,
+  ): void {
+    // A manager that starts again may repeat what it cannot know to have arrived.
+    if (sequence <= this.#position) return;
+    this.#position = sequence;
+    const subscriptions = this.#subscriptions;
+    const channel = subscriptions.find(bytes, nameStart, nameEnd);
+    let receivers = 0;
+    if (channel !== NONE) {
+      const wire = this.#wire;
+      wire.begin(sequence, timeMs, kind, bytes, nameStart, nameEnd, dataEnd);
+      this.#catchUps.published(channel);
+      for (let row = subscriptions.first(channel); row !== NONE; ) {
+        const following = subscriptions.next(row);
+        if (this.#handOut(subscriptions.connectionOf(row), channel)) receivers++;
+        row = following;
+      }
+      wire.end();
+      this.messagesSent += receivers;
+    }
+    if (flags & FAN_OUT_RECEIPT) this.#reports.received(sequence, receivers);
+    this.#catchUps.moved();
+  }
+
+  /** @returns whether the connection got the publication that `wire` has */
+  #handOut(connection: number, channel: number): boolean {
+    const flags = this.#connections.flags[connection];
+    if (flags & FLAG_CATCHING_UP && this.#catchUps.has(connection, channel)) return false;
+    if (this.#connections.phase[connection] === PHASE_POLLING) {
+      this.#catchUps.keep(channel);
+      return this.#answerPoll(connection, this.#pollBuffer(connection, flags));
+    }
+    const result = this.#reactor.send(connection, this.#wire.buffer(flags >> FORMAT_SHIFT));
+    if (result < 0) {
+      this.#control.gone(connection);
+      return false;
+    }
+    return result !== SEND_PENDING || this.checkPace(connection);
+  }
+
+  /**
+   * Ends a connection that has left too much unread. A WebSocket that reads on finds a close code behind what it was
+   * sent; any other finds the end. All resume from their cursor.
+   *
+   * @returns false where it was ended
+   */
+  checkPace(connection: number): boolean {
+    if (this.#reactor.pendingBytes(connection) <= SLOW_CONSUMER_BYTES_MAX) return true;
+    this.slowConsumers++;
+    const format = this.#connections.flags[connection] >> FORMAT_SHIFT;
+    if (isWebSocket(format) && this.#control.sendCopy(connection, this.#wire.slowConsumerClose()) < 0) return false;
+    this.#control.linger(connection, SEND_TIMEOUT_MS);
+    return false;
+  }
+
+  // ── Long-poll ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #pollBuffer(connection: number, flags: number): number {
+    const closes = (flags & (FLAG_CLOSES | FLAG_EXCESS)) !== 0;
+    if ((flags & FLAG_JSONP) === 0) return this.#wire.pollBuffer(closes);
+    return this.#wire.jsonpBuffer(closes, this.#connections.copyCallback(connection, this.#wire.callback, 0));
+  }
+
+  /** Sends a whole answer to a poll, which is over with that. @returns false where the connection was gone */
+  #answerPoll(connection: number, buffer: number): boolean {
+    this.left(connection);
+    this.#connections.phase[connection] = PHASE_DONE;
+    const closes = (this.#connections.flags[connection] & (FLAG_CLOSES | FLAG_EXCESS)) !== 0;
+    const result = this.#reactor.send(connection, buffer, closes);
+    if (result < 0) this.#control.gone(connection);
+    else if (!closes) this.#control.idle(connection);
+    else if (result === SEND_PENDING) this.#control.linger(connection, SEND_TIMEOUT_MS);
+    else this.#control.finish(connection);
+    return result >= 0;
+  }
+
+  /** Answers a poll with what `wire` has collected for it, up to the cursor. */
+  answerCollected(connection: number, cursor: number): void {
+    const flags = this.#connections.flags[connection];
+    const closes = (flags & (FLAG_CLOSES | FLAG_EXCESS)) !== 0;
+    const length = flags & FLAG_JSONP ? this.#connections.copyCallback(connection, this.#wire.callback, 0) : 0;
+    const buffer = this.#wire.collectedAnswer(cursor, closes, length);
+    this.#answerPoll(connection, buffer);
+    this.#wire.release(buffer);
+  }
+
+  /** A poll's time is over. One that is still being caught up with is told what it knew. */
+  pollTimedOut(connection: number): void {
+    const cursor = this.#catchUps.positionOf(connection);
+    this.#wire.collect(FORMAT_POLL);
+    this.answerCollected(connection, cursor);
+  }
+
+  // ── Heartbeats ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Sends heartbeats to as many streaming connections as fall into the time since the last call, going round the table once
+   * in HEARTBEAT_MS: no connection needs a timer for it.
+   */
+  heartbeat(nowMs: number): void {
+    const { capacity, phase, flags } = this.#connections;
+    if (Number.isNaN(this.#heartbeatMs)) this.#heartbeatMs = nowMs;
+    const rows = Math.min(capacity, Math.floor(((nowMs - this.#heartbeatMs) / HEARTBEAT_MS) * capacity));
+    if (rows === 0) return;
+    this.#heartbeatMs += (rows / capacity) * HEARTBEAT_MS;
+    if (nowMs - this.#heartbeatMs > HEARTBEAT_MS) this.#heartbeatMs = nowMs;
+    let connection = this.#heartbeatAt;
+    for (let i = 0; i < rows; i++) {
+      if (phase[connection] === PHASE_STREAMING && this.#isOpen(connection)) {
+        const result = this.#reactor.send(connection, this.#wire.heartbeat(flags[connection] >> FORMAT_SHIFT));
+        if (result < 0) this.#control.gone(connection);
+        else if (result === SEND_PENDING) this.checkPace(connection);
+      }
+      connection = connection + 1 === capacity ? 0 : connection + 1;
+    }
+    this.#heartbeatAt = connection;
+  }
+
+  #isOpen(connection: number): boolean {
+    return (this.#connections.flags[connection] & FLAG_CATCHING_UP) === 0 || !this.#catchUps.isOpening(connection);
+  }
+
+  /** The server ends: a stream that can say so does. */
+  goAway(connection: number): void {
+    const isChunked = this.#connections.flags[connection] >> FORMAT_SHIFT === FORMAT_STREAM_CHUNKED;
+    if (isChunked && this.#isOpen(connection) && this.#control.sendCopy(connection, STREAM_LAST_CHUNK, true) < 0)
+      return;
+    this.#control.linger(connection);
+  }
+
+  // ── The manager ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Announces every channel that has a subscriber. */
+  announce(): void {
+    this.#subscriptions.forEachChannel((channel) => {
+      this.#reports.subscribed(this.#name, 0, this.#subscriptions.copyName(channel, this.#name, 0));
+    });
+  }
+
+  /** A manager is there, with the log of this epoch, which ends at `last`. */
+  welcome(epoch: string, last: number): void {
+    const before = this.#wire.epoch;
+    this.#wire.epoch = epoch;
+    if (before === '') {
+      this.#position = last;
+    } else if (before !== epoch) {
+      this.#position = 0;
+      this.#catchUps.epochChanged();
+      this.#historyLost();
+    }
+    this.#catchUps.resume();
+  }
+
+  /** Everything up to here has been sent. */
+  moveTo(sequence: number): void {
+    if (sequence <= this.#position) return;
+    this.#position = sequence;
+    this.#catchUps.moved();
+  }
+
+  /** Publications of a channel up to this one were dropped before they could be sent here. */
+  gap(sequence: number, bytes: Uint8Array, nameStart: number, nameEnd: number): void {
+    const subscriptions = this.#subscriptions;
+    const channel = subscriptions.find(bytes, nameStart, nameEnd);
+    if (channel === NONE || sequence <= this.#position) return;
+    this.#catchUps.gap(channel, sequence);
+    const name = Buffer.from(bytes.subarray(nameStart, nameEnd));
+    for (let row = subscriptions.first(channel); row !== NONE; ) {
+      const following = subscriptions.next(row);
+      const connection = subscriptions.connectionOf(row);
+      const { flags } = this.#connections;
+      const catchesUp = flags[connection] & FLAG_CATCHING_UP && this.#catchUps.has(connection, channel);
+      if (!catchesUp) this.#tellGap(connection, sequence, name);
+      row = following;
+    }
+  }
+
+  /** The log that the cursors of all these connections are of is lost: all are told, and go on with the new one. */
+  #historyLost(): void {
+    const { capacity, phase, flags } = this.#connections;
+    for (let connection = 0; connection < capacity; connection++) {
+      if (phase[connection] !== PHASE_POLLING && phase[connection] !== PHASE_STREAMING) continue;
+      if ((flags[connection] & (FLAG_CATCHING_UP | FLAG_ECHO)) === 0) this.#tellGap(connection, 0, null);
+    }
+  }
+
+  #tellGap(connection: number, sequence: number, name: Buffer | null): void {
+    const wire = this.#wire;
+    if (this.#connections.phase[connection] === PHASE_POLLING) {
+      wire.collect(FORMAT_POLL);
+      wire.collectGap(sequence, name);
+      this.answerCollected(connection, sequence);
+      return;
+    }
+    wire.collect(this.#connections.flags[connection] >> FORMAT_SHIFT);
+    wire.collectGap(sequence, name);
+    this.sendCollected(connection);
+  }
+
+  /** Sends what `wire` has collected. @returns as Reactor.send; below 0 the connection is gone */
+  sendCollected(connection: number): number {
+    const buffer = this.#wire.collected();
+    const result = this.#reactor.send(connection, buffer);
+    this.#wire.release(buffer);
+    if (result < 0) this.#control.gone(connection);
+    else if (result === SEND_PENDING && !this.checkPace(connection)) return -1;
+    return result;
+  }
+}

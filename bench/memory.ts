@@ -36,8 +36,7 @@ class Measurement {
   async run(): Promise<void> {
     const ports = ['--client-ports', '0', '--api-port', '0', '--classic-port', 'none'];
     const room = String(Math.ceil(this.connections * 1.02));
-    const options = ['--max-connections', room, '--run-dir', this.runDirectory, '--log', 'memory'];
-    const server = this.spawn('serve', ...ports, ...options);
+    const server = this.spawn('serve', ...ports, '--max-connections', room, '--run-dir', this.runDirectory);
     let output = '';
     server.stdout!.on('data', (chunk) => (output += chunk));
     await until('the server to be ready', async () => output.includes('MegaComet is ready'));

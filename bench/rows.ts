@@ -144,7 +144,6 @@ async function startMegaComet(connections: number, reactor: ReactorChoice): Prom
     'api-port': apiPort,
     'classic-port': classicPort,
     'run-dir': runDirectory,
-    log: 'memory',
     workers: 1,
     reactor,
     'max-connections': connections + 1000,

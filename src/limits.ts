@@ -62,6 +62,8 @@ export const EXCESS_BYTES_MAX = REQUEST_HEAD_BYTES_MAX;
 export const UNREAD_ANSWERS_BYTES_MAX = 16384;
 
 export const REQUEST_HEAD_TIMEOUT_MS = 10_000;
+/** How long the body of a request may take, from its head on. */
+export const REQUEST_BODY_TIMEOUT_MS = 30_000;
 export const KEEP_ALIVE_IDLE_MS = 30_000;
 /** How long a refused client may go on sending before the connection is cut (RFC 9112 section 9.6). */
 export const LINGER_MS = 2_000;
@@ -83,7 +85,6 @@ export const POLL_ANSWER_BYTES = 1 << 20;
 export const EXTRA_SUBSCRIPTIONS_MAX = 1 << 21;
 
 // What clients send.
-export const REQUEST_BODY_TIMEOUT_MS = 30_000;
 /** A WebSocket's message: a publication as JSON. */
 export const CLIENT_MESSAGE_BYTES_MAX = CLIENT_BODY_BYTES_MAX;
 /** WebSocket messages of one worker that have not come whole, together. */

@@ -73,9 +73,11 @@ test('a gap in each format, of one channel and of all', () => {
   assert.equal(gapText(FORMAT_POLL, 'e-5', 'b'), '{"channel":"b","cursor":"e-5"}');
 });
 
-test('being live is silent in an event stream, which remembers the cursor', () => {
+test('being live is no message of an event stream, which remembers the cursor', () => {
   for (const format of [FORMAT_SSE, FORMAT_SSE_RAW]) {
-    assert.deepEqual(eventsOf(subscribedText(format, 'e-9')), { events: [], lastEventId: 'e-9' });
+    const { events, lastEventId } = eventsOf(subscribedText(format, 'e-9'));
+    assert.deepEqual(events, [{ type: 'subscribed', data: '{"cursor":"e-9"}', lastEventId: 'e-9' }]);
+    assert.equal(lastEventId, 'e-9');
   }
   assert.equal(subscribedText(FORMAT_WEBSOCKET, 'e-9'), '{"type":"subscribed","cursor":"e-9"}');
   assert.equal(subscribedText(FORMAT_STREAM, 'e-9'), '{"type":"subscribed","cursor":"e-9"}\n');

@@ -84,11 +84,14 @@ export function gapText(format: number, cursor: string, channel?: string): strin
 }
 
 /**
- * The connection is live from the cursor on. In an event stream a block without data: the client remembers the id and
- * sees no event.
+ * The connection is live from the cursor on. An event stream gets a named event with data: the standard's EventSource would
+ * remember the id of a block without data too, but the npm package `eventsource` does not, and a client that has seen no
+ * message yet would come back without a cursor.
  */
 export function subscribedText(format: number, cursor: string): string {
-  if (format === FORMAT_SSE || format === FORMAT_SSE_RAW) return `id: ${cursor}\n\n`;
+  if (format === FORMAT_SSE || format === FORMAT_SSE_RAW) {
+    return `event: subscribed\nid: ${cursor}\ndata: {"cursor":"${cursor}"}\n\n`;
+  }
   return typed(format, `{"type":"subscribed","cursor":"${cursor}"}`);
 }
 

@@ -3,7 +3,7 @@
  * between. The phases are drawn in connections.ts; what a request means is the transport's (transports/classic.ts).
  *
  * Owns the connection table, the subscriptions and the timers, and keeps them in step: a connection is in `Subscriptions`
- * exactly while it is in PHASE_WAITING, and has a timer in every other phase.
+ * exactly while it is in PHASE_WAITING, and has a timer in every other phase (at the end of a turn, if it is new).
  */
 
 import { METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
@@ -68,6 +68,9 @@ export class Clients {
   readonly #expired = (connection: number): void => this.#timedOut(connection);
   /** Connections whose send has timed out, how often, and what was still pending then. */
   readonly #slow = new Map<number, { pending: number; timeouts: number }>();
+  /** Accepted in this turn. Most heads are read in it too, so only those that are not get a timer, at its end. */
+  readonly #newcomers: number[] = [];
+  #newcomerCount = 0;
   readonly #clock: () => number;
   readonly #maxConnections: number;
   /** The time of this turn's first event that needed one; NaN until then. */
@@ -110,6 +113,7 @@ export class Clients {
     const nowMs = this.#clock();
     this.#turnMs = nowMs;
     this.#timers.advance(nowMs, this.#expired);
+    this.#timeNewcomers(nowMs);
     if (nowMs - this.#sweptMs >= SWEEP_MS) {
       this.#sweptMs = nowMs;
       this.#handOuts.sweep();
@@ -123,7 +127,7 @@ export class Clients {
   accepted(connection: number): void {
     this.counters.accepted++;
     this.#connections.open(connection);
-    this.#timers.schedule(connection, REQUEST_HEAD_TIMEOUT_MS, this.#nowMs());
+    this.#newcomers[this.#newcomerCount++] = connection;
     if (this.#connections.held >= this.#maxConnections && !this.#full) {
       this.#full = true;
       this.#reactor.pauseAccepting();
@@ -394,6 +398,15 @@ export class Clients {
     for (let connection = 0; connection < capacity && this.#buffers.liveBytes > SEND_BYTES_MAX; connection++) {
       if (phase[connection] === PHASE_SENDING) this.#cut(connection);
     }
+  }
+
+  #timeNewcomers(nowMs: number): void {
+    const { phase } = this.#connections;
+    for (let i = 0; i < this.#newcomerCount; i++) {
+      const connection = this.#newcomers[i];
+      if (phase[connection] === PHASE_HEAD) this.#timers.schedule(connection, REQUEST_HEAD_TIMEOUT_MS, nowMs);
+    }
+    this.#newcomerCount = 0;
   }
 
   #nowMs(): number {

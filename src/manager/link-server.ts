@@ -141,7 +141,7 @@ export class LinkServer {
 
   #frame(link: WorkerLink, type: number, bytes: Uint8Array, start: number, end: number): void {
     const { worker } = link.hello;
-    link.silentLooks = 0;
+    link.silentMs = 0;
     switch (type) {
       case SUBSCRIBED:
       case UNSUBSCRIBED:

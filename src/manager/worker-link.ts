@@ -22,8 +22,8 @@ export class WorkerLink implements WorkerChannel {
   readonly hello: Hello;
   /** Its last STATS. */
   stats: WorkerStats | null = null;
-  /** How often the supervisor has looked since it last said anything. */
-  silentLooks = 0;
+  /** For how long it has said nothing, as the supervisor counts. */
+  silentMs = 0;
   readonly #socket: Socket;
   readonly #writer = new FrameWriter();
   readonly #log: Log;

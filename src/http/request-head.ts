@@ -249,6 +249,20 @@ export function parseRequestHead(
   }
 }
 
+/**
+ * Whether the request at bytes[start..end), of which the head was refused or has not come whole, was made with HEAD: its
+ * answer has no content either (RFC 9110 section 9.3.2).
+ */
+export function isHeadRequest(bytes: Uint8Array, start: number, end: number): boolean {
+  let at = start;
+  while (at < end && (bytes[at] === CR || bytes[at] === LF)) at++;
+  return (
+    at + METHOD_NAME_HEAD.length < end &&
+    isWord(bytes, at, METHOD_NAME_HEAD) &&
+    bytes[at + METHOD_NAME_HEAD.length] === SP
+  );
+}
+
 /** Where text ends from `at` on. Four bytes a step, since this is what sees every byte. */
 function textEnd(bytes: Uint8Array, at: number, stop: number): number {
   while (

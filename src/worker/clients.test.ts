@@ -342,6 +342,23 @@ describe('clients', () => {
     assert(told.includes('close 2'));
   });
 
+  test('a HEAD request that is refused gets no content, whole, split or half', () => {
+    clients.accepted(1);
+    receive(1, 'HEAD /a.js HTTP/1.1\r\n\r\n');
+    assert.equal(reactor.take()[0], 'send 1 400 ');
+    clients.accepted(2);
+    receive(2, '\r\nHEAD /a.js HT');
+    receive(2, 'TP/1.1\r\nX : y\r\n');
+    assert.equal(reactor.take()[0], 'send 2 400 ');
+    clients.accepted(3);
+    receive(3, 'HEAD /a.js HT');
+    tick(REQUEST_HEAD_TIMEOUT_MS + 500);
+    assert(reactor.take().includes('send 3 408 '));
+    clients.accepted(4);
+    receive(4, 'HEADER / HTTP/1.1\r\n\r\n');
+    assert.match(reactor.take().join(), /^send 4 400 400 Bad Request: /);
+  });
+
   test('one byte now and then does not put off the timeout', () => {
     clients.accepted(1);
     for (let ms = 0; ms < REQUEST_HEAD_TIMEOUT_MS + 1000; ms += 1000) {

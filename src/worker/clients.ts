@@ -12,7 +12,8 @@
  * and STREAMING.
  */
 
-import { METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
+import { isHeadRequest, METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
+import { CONTINUE } from '../http/response.js';
 import { KEEP_ALIVE_IDLE_MS, REQUEST_HEAD_TIMEOUT_MS, SEND_BYTES_MAX, SWEEP_MS } from '../limits.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
@@ -194,7 +195,7 @@ export class Clients {
           let resume = 0;
           if (partial !== undefined) {
             if (this.#connections.appendPartial(connection, bytes, start, end) === undefined) {
-              this.#control.refuse(connection, 503);
+              this.#refuseHead(connection, 503, partial.bytes, 0, partial.length);
               return;
             }
             bytes = partial.bytes;
@@ -291,7 +292,7 @@ export class Clients {
   #readHead(connection: number, bytes: Uint8Array, start: number, end: number, resume: number): number {
     const length = parseRequestHead(bytes, start, end, this.#head, resume);
     if (length < 0) {
-      this.#control.refuse(connection, -length);
+      this.#refuseHead(connection, -length, bytes, start, end);
       return end;
     }
     if (length === 0) {
@@ -312,8 +313,13 @@ export class Clients {
       connections.dropPartial(connection);
       partial = connections.appendPartial(connection, rest, start, end);
     }
-    if (partial === undefined) this.#control.refuse(connection, 503);
+    if (partial === undefined) this.#refuseHead(connection, 503, bytes, start, end);
     else partial.resume = resume;
+  }
+
+  /** Refuses a request of which the head, as far as it has come, is bytes[start..end). */
+  #refuseHead(connection: number, status: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#control.refuse(connection, status, isHeadRequest(bytes, start, end));
   }
 
   /** @param bodyStart where what came after the head begins; it ends at `end` */
@@ -348,6 +354,8 @@ export class Clients {
           this.#control.refuse(connection, -handshake);
           break;
         }
+        // RFC 9110 section 7.8: who is asked for both sends 100 before 101.
+        if (head.expectContinue && this.#control.sendCopy(connection, CONTINUE) < 0) break;
         if (route === ROUTE_ECHO_WEBSOCKET) {
           this.#connections.flags[connection] |= FLAG_ECHO;
           requests.channelCount = 0;
@@ -462,10 +470,12 @@ export class Clients {
 
   #timedOut(connection: number): void {
     switch (this.#connections.phase[connection]) {
-      case PHASE_HEAD:
-        if (this.#connections.partial(connection) === undefined) this.#control.end(connection);
-        else this.#control.refuse(connection, 408);
+      case PHASE_HEAD: {
+        const partial = this.#connections.partial(connection);
+        if (partial === undefined) this.#control.end(connection);
+        else this.#refuseHead(connection, 408, partial.bytes, 0, partial.length);
         break;
+      }
       case PHASE_BODY:
         this.#control.refuse(connection, 408);
         break;

@@ -47,8 +47,8 @@ export type { FsyncPolicy } from './data-directory.js';
 const GROUP_BYTES = 4 << 20;
 /** Blocks that are kept in memory for readers: 2 MiB. */
 const CACHED_BLOCKS = 128;
-/** Sparse blocks that one call of `expire` has moved together: 1 MiB is read at most. */
-const MOVED_BLOCKS = 64;
+/** Sparse blocks that one group moves together: these, and twice as many as it fills. */
+const MOVED_BLOCKS_MIN = 16;
 
 export interface LmdbLogOptions {
   /** Absolute. It is made where it is missing. */
@@ -122,7 +122,6 @@ export class LmdbLog implements Log {
   #deadBlocks = new Set<number>();
   #emptied = new Map<number, string>();
   #queue = new Map<string, number | null>();
-  #sparse: number[] = [];
   /** A group is being written or about to be. */
   #busy = false;
   #idle: (() => void)[] = [];
@@ -188,8 +187,6 @@ export class LmdbLog implements Log {
   expire(): void {
     if (this.#closed) return;
     this.#retained.expire(this.#clock.steadyMs(), EXPIRE_PUBLICATIONS_MAX);
-    // While a group is being written, its own moves are not yet in the book.
-    if (!this.#busy) this.#sparse = this.#book.sparse(MOVED_BLOCKS);
     if (this.#hasChanges) this.#schedule();
     if (this.#fsync === 'interval' && this.#unsynced && !this.#syncing) void this.#sync();
   }
@@ -212,7 +209,7 @@ export class LmdbLog implements Log {
   }
 
   get #hasChanges(): boolean {
-    return this.#deadBlocks.size + this.#emptied.size + this.#queue.size + this.#sparse.length > 0;
+    return this.#book.isWasteful || this.#deadBlocks.size + this.#emptied.size + this.#queue.size > 0;
   }
 
   /** Starts a group at the end of this turn of the event loop, with all that has come by then. */
@@ -256,18 +253,26 @@ export class LmdbLog implements Log {
     const written: Written[] = [];
     const deadMarks: number[] = [];
     const answers = this.#place(group, timeMs, writer, written, deadMarks);
-    const moved = this.#moveSparse(writer);
+    const sparse = this.#book.isWasteful ? this.#book.sparse(MOVED_BLOCKS_MIN + 2 * writer.blocks.length) : [];
+    const moved = this.#moveSparse(sparse, writer);
     writer.seal();
     const floor = this.#forgetMarks(deadMarks);
 
-    const { deadBlocks, emptied, queue, sparse } = this.#takeChanges();
+    const { deadBlocks, emptied, queue } = this.#takeChanges();
     try {
-      for (const block of sparse) deadBlocks.add(block);
       const { blocks } = writer;
-      if (blocks.length + deadBlocks.size + emptied.size + deadMarks.length + queue.size === 0) return answers;
-      await this.#store.commit({ blocks, deadBlocks, marks: emptied, deadMarks, queue, floor });
+      const changes = blocks.length + deadBlocks.size + sparse.length + emptied.size + deadMarks.length + queue.size;
+      if (changes === 0) return answers;
+      await this.#store.commit({
+        blocks,
+        deadBlocks: [...deadBlocks, ...sparse],
+        marks: emptied,
+        deadMarks,
+        queue,
+        floor,
+      });
     } catch (error) {
-      this.#putBack(deadBlocks, emptied, queue, sparse);
+      this.#putBack(deadBlocks, emptied, queue);
       throw error;
     }
     this.#nextBlock = writer.nextBlock;
@@ -327,15 +332,15 @@ export class LmdbLog implements Log {
   }
 
   /** Copies what is left of sparse blocks. */
-  #moveSparse(writer: BlockWriter): Moved[] {
+  #moveSparse(sparse: readonly number[], writer: BlockWriter): Moved[] {
     const moved: Moved[] = [];
-    for (const number of this.#sparse) {
+    for (const number of sparse) {
       const block = this.#store.readBlock(number);
-      walkBlock(block, (sequence, offset) => {
+      walkBlock(block, (sequence, offset, length) => {
         const row = this.#retained.rowOf(sequence);
         const from = placeOf(number, offset);
         if (row === -1 || this.#retained.placeAt(row) !== from) return;
-        moved.push({ sequence, from, to: writer.copy(block, offset), length: readRecord(block, offset).data.length });
+        moved.push({ sequence, from, to: writer.copy(block, offset), length });
       });
     }
     return moved;
@@ -351,22 +356,15 @@ export class LmdbLog implements Log {
   }
 
   #takeChanges() {
-    const taken = { deadBlocks: this.#deadBlocks, emptied: this.#emptied, queue: this.#queue, sparse: this.#sparse };
+    const taken = { deadBlocks: this.#deadBlocks, emptied: this.#emptied, queue: this.#queue };
     this.#deadBlocks = new Set();
     this.#emptied = new Map();
     this.#queue = new Map();
-    this.#sparse = [];
     return taken;
   }
 
   /** The group failed: its changes wait for the next one, unless there are newer ones. */
-  #putBack(
-    deadBlocks: Set<number>,
-    emptied: Map<number, string>,
-    queue: Map<string, number | null>,
-    sparse: number[],
-  ): void {
-    for (const block of sparse) deadBlocks.delete(block);
+  #putBack(deadBlocks: Set<number>, emptied: Map<number, string>, queue: Map<string, number | null>): void {
     for (const block of deadBlocks) this.#deadBlocks.add(block);
     for (const [sequence, channel] of emptied) this.#emptied.set(sequence, channel);
     for (const [channel, sequence] of queue) if (!this.#queue.has(channel)) this.#queue.set(channel, sequence);
@@ -449,7 +447,6 @@ export class LmdbLog implements Log {
     const steadyMs = this.#clock.steadyMs();
     for (const { sequence, place } of places) {
       const { channel, previous, timeMs, data, id } = readRecord(this.#block(blockOf(place)), offsetOf(place));
-      this.#book.add(blockOf(place), data.length);
       this.#last = Math.max(this.#last, sequence);
       // Dropped before the crash, but its block was not yet deleted.
       const lost = sequence <= this.#marks.known(channel);
@@ -480,13 +477,14 @@ export class LmdbLog implements Log {
     this.#cache.clear();
   }
 
-  /** Places of all records on the disk, in the order of the sequences. Only what was moved is out of it. */
+  /** Enters all blocks in the book. Returns the places of all records in the order of the sequences: only moved ones are out of it. */
   #scanBlocks(): { sequence: number; place: number }[] {
     const places: { sequence: number; place: number }[] = [];
     let sorted = true;
     for (const { key, value } of this.#store.blocks()) {
       this.#nextBlock = key + 1;
-      const whole = walkBlock(value, (sequence, offset) => {
+      const whole = walkBlock(value, (sequence, offset, length) => {
+        this.#book.add(key, length);
         sorted &&= places.length === 0 || places.at(-1)!.sequence < sequence;
         places.push({ sequence, place: placeOf(key, offset) });
       });

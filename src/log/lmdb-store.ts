@@ -160,7 +160,8 @@ export class LmdbStore {
       if (sequence === null) tables.queue.remove(channel);
       else tables.queue.put(channel, double(sequence));
     }
-    if (floor !== this.#floor) tables.state.put('floor', double(floor));
+    // A group that only deletes writes something all the same: LMDB uses freed pages again two transactions later.
+    if (floor !== this.#floor || blocks.length === 0) tables.state.put('floor', double(floor));
   }
 }
 

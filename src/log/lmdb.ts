@@ -130,6 +130,8 @@ export class LmdbLog implements Log {
   #failed: LogError | null = null;
   #syncing = false;
   #unsynced = false;
+  /** The last group could not be written. */
+  #noRoom = false;
 
   /** Use {@link openLmdbLog}. */
   constructor(directory: DataDirectory, store: LmdbStore, options: LmdbLogOptions, parts: LmdbLogParts) {
@@ -236,13 +238,23 @@ export class LmdbLog implements Log {
     let answers: Appended[][];
     try {
       if (this.#failed !== null) throw this.#failed;
+      if (this.#noRoom) await this.#makeRoom();
       answers = await this.#writeGroup(group);
+      this.#noRoom = false;
     } catch (error) {
       if (!(error instanceof LogError)) throw error;
+      this.#noRoom = true;
       for (const { reject } of group) reject(error);
       return;
     }
     for (const [i, { resolve }] of group.entries()) resolve(answers[i]!);
+  }
+
+  /** After a failure: deletes by itself, so that the pages are free for the group that follows. */
+  async #makeRoom(): Promise<void> {
+    await this.#writeGroup([]);
+    const nothing = { blocks: [], deadBlocks: [], marks: [], deadMarks: [], queue: [] };
+    await this.#store.commit({ ...nothing, floor: this.#store.floor });
   }
 
   /** Writes one transaction and, when it is committed, lets the rows follow. */

@@ -153,6 +153,7 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports 
 
   read(request: number, after: number, bytes: Uint8Array, start: number, end: number): void {
     this.#writer.read(request, after, bytes, start, end);
+    this.#urgent = true;
   }
 
   publish(request: number, kind: number, id: Uint8Array, name: Uint8Array, data: Uint8Array): void {

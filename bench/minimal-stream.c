@@ -111,7 +111,8 @@ static void greet(int fd, int channel) {
     strcpy(greeting, upgrade_head);
     length = (int)(sizeof upgrade_head - 1 + frame(greeting + sizeof upgrade_head - 1, payload, (size_t)bytes));
   } else {
-    length = snprintf(greeting, sizeof greeting, "%sretry: 3000\n\nid: %s-%u\n\n", stream_head, epoch, sequence);
+    length = snprintf(greeting, sizeof greeting, "%sretry: 3000\n\nevent: subscribed\nid: %s-%u\ndata: {\"cursor\":\"%s-%u\"}\n\n",
+                      stream_head, epoch, sequence, epoch, sequence);
   }
   send_whole(fd, greeting, (size_t)length);
 }

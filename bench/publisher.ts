@@ -161,7 +161,7 @@ export class Reader {
   private takeOther(block: string): void {
     if (block.startsWith('event: gap')) this.failure ??= `a gap: ${block}`;
     else if (block.startsWith('HTTP/') && !block.startsWith('HTTP/1.1 200 ')) this.failure ??= block.slice(0, 80);
-    else if (block.startsWith('id: ')) this.live = true;
+    else if (block.startsWith('event: subscribed')) this.live = true;
   }
 
   private async waitFor(what: string, condition: () => boolean): Promise<void> {

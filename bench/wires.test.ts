@@ -27,7 +27,7 @@ const CASES: [Protocol, string, string[]][] = [
   ],
   [
     'sse',
-    `HTTP/1.1 200 OK\r\nA: b\r\n\r\nretry: 3000\n\nid: e-6\n\n:\n\nid: e-7\ndata: {${PUBLICATION}\n\n`,
+    `HTTP/1.1 200 OK\r\nA: b\r\n\r\nretry: 3000\n\nevent: subscribed\nid: e-6\ndata: {}\n\n:\n\nid: e-7\ndata: {${PUBLICATION}\n\n`,
     [NOTHING, NOTHING, READY, NOTHING, MESSAGE],
   ],
   [

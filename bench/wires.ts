@@ -92,10 +92,10 @@ export const WIRES: Record<Protocol, Wire> = {
     },
     judge(element, channel, message) {
       if (element.startsWith('HTTP/')) return element.startsWith('HTTP/1.1 200 ') ? NOTHING : wrong(element);
+      if (element.startsWith('event: subscribed\n')) return READY;
       if (element.startsWith('event:')) return wrong(element);
       if (element.includes('\ndata: ')) return holds(element, channel, message) ? MESSAGE : wrong(element);
-      // Comments are heartbeats, `retry:` is advice; an id without data says where the live part begins.
-      return /^id: /m.test(element) ? READY : NOTHING;
+      return NOTHING; // comments are heartbeats, `retry:` is advice
     },
   },
 

@@ -58,7 +58,7 @@ export const PARTIAL_HEADS_BYTES_MAX = 16 << 20;
 /** What a client may send while its request waits for an answer, before it is cut off. */
 export const EXCESS_BYTES_MAX = REQUEST_HEAD_BYTES_MAX;
 
-/** Answers on a persistent connection that its client does not read, before it is cut off. */
+/** Answers on a persistent connection that its client has not read when it is sent another, before it is cut off. */
 export const UNREAD_ANSWERS_BYTES_MAX = 16384;
 
 export const REQUEST_HEAD_TIMEOUT_MS = 10_000;

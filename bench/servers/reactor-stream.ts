@@ -60,12 +60,10 @@ class StreamingServer implements ReactorEvents {
     if (others === undefined) this.listening.set(channel, new Set([connection]));
     else others.add(connection);
     const cursor = `${EPOCH}-${this.sequence}`;
+    const opened = `event: subscribed\nid: ${cursor}\ndata: {"cursor":"${cursor}"}\n\n`;
     const subscribed = `{"type":"subscribed","channels":["${channel}"],"cursor":"${cursor}"}`;
     const websocket = protocol === 'websocket';
-    this.sendTo(
-      [connection],
-      websocket ? UPGRADE_HEAD + frame(subscribed) : `${STREAM_HEAD}retry: 3000\n\nid: ${cursor}\n\n`,
-    );
+    this.sendTo([connection], websocket ? UPGRADE_HEAD + frame(subscribed) : `${STREAM_HEAD}retry: 3000\n\n${opened}`);
   }
 
   private readLines(text: string): void {

@@ -36,8 +36,8 @@ const COMPLETE = 5;
 const LINE_PARTIAL = 0;
 const LINE_WHOLE = 1;
 
-/** A size has no more digits than this, leading zeros among them: below 2^32, whatever they are. */
-const SIZE_DIGITS_MAX = 8;
+/** A size has no more digits than this, leading zeros among them. */
+const SIZE_DIGITS_MAX = 16;
 const FIRST_BYTES = 1024;
 
 const SEMICOLON = 0x3b;

@@ -12,6 +12,8 @@ const BRACKET_OPEN = 0x5b;
 const BRACKET_CLOSE = 0x5d;
 
 const WORD_CHUNKED = ascii('chunked');
+/** An empty element of a list. */
+const WORD_NONE = ascii('');
 
 /** OWS is made of these (RFC 9110 section 5.6.3). */
 export function isWhite(byte: number): boolean {
@@ -65,6 +67,8 @@ export function parseContentLength(bytes: Uint8Array, start: number, end: number
 /**
  * `chunked` is the one coding that we know. RFC 9112 section 6.1: others before a final chunked are not implemented
  * (501); section 6.3: without a final chunked nobody knows where the body ends (400), and it must not be applied twice.
+ * Empty elements, which section 5.6.1.2 of RFC 9110 would have ignored, are refused too (400): there are proxies that
+ * pass `, chunked` on and do not take it for chunked.
  *
  * @returns 0 or -status
  */
@@ -72,6 +76,6 @@ export function judgeTransferEncoding(bytes: Uint8Array, start: number, end: num
   if (equalsFolded(bytes, start, end, WORD_CHUNKED)) return 0;
   let last = end;
   while (last > start && bytes[last - 1] !== COMMA) last--;
-  const finalChunked = last > start && listHas(bytes, last, end, WORD_CHUNKED);
-  return finalChunked && !listHas(bytes, start, last, WORD_CHUNKED) ? -501 : -400;
+  if (last === start || !listHas(bytes, last, end, WORD_CHUNKED)) return -400;
+  return listHas(bytes, start, last, WORD_CHUNKED) || listHas(bytes, start, last, WORD_NONE) ? -400 : -501;
 }

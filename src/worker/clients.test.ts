@@ -333,12 +333,30 @@ describe('clients', () => {
     clients.accepted(1);
     clients.accepted(2);
     receive(1, 'GET /a');
+    tick(0);
     tick(REQUEST_HEAD_TIMEOUT_MS - 500);
     assert.deepEqual(reactor.take(), []);
     tick(REQUEST_HEAD_TIMEOUT_MS + 500);
     const told = reactor.take();
     assert(told.some((line) => line.startsWith('send 1 408 ')));
     assert(told.includes('close 2'));
+  });
+
+  test('a HEAD request that is refused gets no content, whole, split or half', () => {
+    clients.accepted(1);
+    receive(1, 'HEAD /a.js HTTP/1.1\r\n\r\n');
+    assert.equal(reactor.take()[0], 'send 1 400 ');
+    clients.accepted(2);
+    receive(2, '\r\nHEAD /a.js HT');
+    receive(2, 'TP/1.1\r\nX : y\r\n');
+    assert.equal(reactor.take()[0], 'send 2 400 ');
+    clients.accepted(3);
+    receive(3, 'HEAD /a.js HT');
+    tick(REQUEST_HEAD_TIMEOUT_MS + 500);
+    assert(reactor.take().includes('send 3 408 '));
+    clients.accepted(4);
+    receive(4, 'HEADER / HTTP/1.1\r\n\r\n');
+    assert.match(reactor.take().join(), /^send 4 400 400 Bad Request: /);
   });
 
   test('one byte now and then does not put off the timeout', () => {

@@ -12,7 +12,8 @@
  * and STREAMING.
  */
 
-import { METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
+import { isHeadRequest, METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
+import { CONTINUE } from '../http/response.js';
 import { KEEP_ALIVE_IDLE_MS, REQUEST_HEAD_TIMEOUT_MS, SEND_BYTES_MAX, SWEEP_MS } from '../limits.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
@@ -98,6 +99,9 @@ export class Clients {
   readonly streams: Streams;
   readonly posts: Posts;
   readonly #webSockets: WebSockets;
+  /** Accepted in this turn. Most heads are read in it too, so only those that are not get a timer, at its end. */
+  readonly #newcomers: number[] = [];
+  #newcomerCount = 0;
   #accepted = 0;
   #requestCount = 0;
   #sweptMs: number;
@@ -155,6 +159,7 @@ export class Clients {
   /** Called after each turn: ends what has timed out, and keeps streams alive. @returns the time */
   tick(): number {
     const nowMs = this.#control.tick(this.#expired);
+    this.#timeNewcomers();
     if (nowMs - this.#sweptMs >= SWEEP_MS) {
       this.#sweptMs = nowMs;
       this.queue.sweep();
@@ -171,7 +176,7 @@ export class Clients {
   accepted(connection: number): void {
     this.#accepted++;
     this.#connections.open(connection);
-    this.#control.schedule(connection, REQUEST_HEAD_TIMEOUT_MS);
+    this.#newcomers[this.#newcomerCount++] = connection;
     if (this.#connections.held >= this.#maxConnections && !this.#full) {
       this.#full = true;
       this.#reactor.pauseAccepting();
@@ -190,7 +195,7 @@ export class Clients {
           let resume = 0;
           if (partial !== undefined) {
             if (this.#connections.appendPartial(connection, bytes, start, end) === undefined) {
-              this.#control.refuse(connection, 503);
+              this.#refuseHead(connection, 503, partial.bytes, 0, partial.length);
               return;
             }
             bytes = partial.bytes;
@@ -287,7 +292,7 @@ export class Clients {
   #readHead(connection: number, bytes: Uint8Array, start: number, end: number, resume: number): number {
     const length = parseRequestHead(bytes, start, end, this.#head, resume);
     if (length < 0) {
-      this.#control.refuse(connection, -length);
+      this.#refuseHead(connection, -length, bytes, start, end);
       return end;
     }
     if (length === 0) {
@@ -308,8 +313,13 @@ export class Clients {
       connections.dropPartial(connection);
       partial = connections.appendPartial(connection, rest, start, end);
     }
-    if (partial === undefined) this.#control.refuse(connection, 503);
+    if (partial === undefined) this.#refuseHead(connection, 503, bytes, start, end);
     else partial.resume = resume;
+  }
+
+  /** Refuses a request of which the head, as far as it has come, is bytes[start..end). */
+  #refuseHead(connection: number, status: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#control.refuse(connection, status, isHeadRequest(bytes, start, end));
   }
 
   /** @param bodyStart where what came after the head begins; it ends at `end` */
@@ -344,6 +354,8 @@ export class Clients {
           this.#control.refuse(connection, -handshake);
           break;
         }
+        // RFC 9110 section 7.8: who is asked for both sends 100 before 101.
+        if (head.expectContinue && this.#control.sendCopy(connection, CONTINUE) < 0) break;
         if (route === ROUTE_ECHO_WEBSOCKET) {
           this.#connections.flags[connection] |= FLAG_ECHO;
           requests.channelCount = 0;
@@ -447,12 +459,23 @@ export class Clients {
     this.#reactor.resumeAccepting();
   }
 
+  #timeNewcomers(): void {
+    const { phase } = this.#connections;
+    for (let i = 0; i < this.#newcomerCount; i++) {
+      const connection = this.#newcomers[i];
+      if (phase[connection] === PHASE_HEAD) this.#control.schedule(connection, REQUEST_HEAD_TIMEOUT_MS);
+    }
+    this.#newcomerCount = 0;
+  }
+
   #timedOut(connection: number): void {
     switch (this.#connections.phase[connection]) {
-      case PHASE_HEAD:
-        if (this.#connections.partial(connection) === undefined) this.#control.end(connection);
-        else this.#control.refuse(connection, 408);
+      case PHASE_HEAD: {
+        const partial = this.#connections.partial(connection);
+        if (partial === undefined) this.#control.end(connection);
+        else this.#refuseHead(connection, 408, partial.bytes, 0, partial.length);
         break;
+      }
       case PHASE_BODY:
         this.#control.refuse(connection, 408);
         break;

@@ -103,8 +103,7 @@ export class ConnectionControl {
   }
 
   /**
-   * Sends a short answer that is complete. One that persists stays in its phase, for the next request; any other
-   * lingers.
+   * Sends an answer that is complete. One that persists stays in its phase, for the next request; any other lingers.
    *
    * @returns false where the connection belongs to nobody any more
    */
@@ -115,7 +114,7 @@ export class ConnectionControl {
       return false;
     }
     // Whoever asks on and on and reads no answers is cut off.
-    if (this.#reactor.pendingBytes(connection) <= UNREAD_ANSWERS_BYTES_MAX) return true;
+    if (this.#reactor.pendingBytes(connection) <= UNREAD_ANSWERS_BYTES_MAX + answer.length) return true;
     this.end(connection);
     return false;
   }

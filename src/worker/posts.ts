@@ -12,7 +12,6 @@ import type { RequestHead } from '../http/request-head.js';
 import { CONTINUE } from '../http/response.js';
 import {
   CLIENT_BODY_BYTES_MAX,
-  ECHO_BYTES_MAX,
   PARTIAL_BODIES_BYTES_MAX,
   PUBLISHES_PENDING_MAX,
   REQUEST_BODY_TIMEOUT_MS,
@@ -91,8 +90,7 @@ export class Posts {
     this.#connections.dropPartial(connection);
     this.#connections.phase[connection] = PHASE_BODY;
     if (!head.keepAlive) this.#connections.flags[connection] |= FLAG_CLOSES;
-    const bytesMax = echo ? ECHO_BYTES_MAX : CLIENT_BODY_BYTES_MAX;
-    const reader = new BodyReader(head.chunked ? -1 : head.contentLength, bytesMax);
+    const reader = new BodyReader(head.chunked ? -1 : head.contentLength, CLIENT_BODY_BYTES_MAX);
     this.#bodies.set(connection, { reader, echo });
     this.#bodiesBytes += reader.heldBytes;
     this.#control.schedule(connection, REQUEST_BODY_TIMEOUT_MS);
@@ -130,10 +128,7 @@ export class Posts {
   /** Sends an answer, after which the connection is asked again or ends. */
   #answer(connection: number, encode: (keepAlive: boolean) => Uint8Array): void {
     const keepAlive = (this.#connections.flags[connection] & (FLAG_CLOSES | FLAG_EXCESS)) === 0;
-    const result = this.#control.sendCopy(connection, encode(keepAlive), !keepAlive);
-    if (result < 0) return;
-    if (keepAlive) this.#control.idle(connection);
-    else this.#control.linger(connection);
+    if (this.#control.answer(connection, encode(keepAlive), keepAlive)) this.#control.idle(connection);
   }
 
   // ── Publishing ─────────────────────────────────────────────────────────────────────────────────────────────────────

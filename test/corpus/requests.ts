@@ -299,6 +299,9 @@ const BODIES: RequestCase[] = [
   ['a length and a folded line', get('Content-Length: 5\r\n 6'), 400],
   ['a length in obs-text', get('Content-Length: \xb2'), 400],
   ['chunked and a comma', get('Transfer-Encoding: chunked,'), 400],
+  ['a comma and chunked', get('Transfer-Encoding: , chunked'), 400],
+  ['an empty coding between two', get('Transfer-Encoding: gzip,, chunked'), 400],
+  ['three codings', get('Transfer-Encoding: gzip , deflate\t,chunked'), 501],
 ];
 
 const CONNECTIONS: RequestCase[] = [

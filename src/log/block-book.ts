@@ -12,9 +12,13 @@ interface Entry {
 const RECORD_BYTES = 32;
 /** Dead data is tolerated up to as much as there is live, and this. */
 const WASTE_BYTES = 1 << 20;
+/** Entries that one call of `sparse` looks at. */
+const LOOKED_AT_MAX = 1000;
 
 export class BlockBook {
   readonly #entries = new Map<number, Entry>();
+  /** Where `sparse` goes on: a Map's iterator outlives changes. */
+  #walk = this.#entries.entries();
   #sizeBytes = 0;
   #liveBytes = 0;
 
@@ -43,12 +47,21 @@ export class BlockBook {
     return true;
   }
 
-  /** Blocks of which at most half is retained, where more is wasted than tolerated; at most `most`. */
+  /** More is wasted than tolerated. */
+  get isWasteful(): boolean {
+    return this.#sizeBytes > 2 * this.#liveBytes + WASTE_BYTES;
+  }
+
+  /** Looks on for blocks of which at most half is retained. Returns `most` at most; they are to be moved at once. */
   sparse(most: number): number[] {
     const found: number[] = [];
-    if (this.#sizeBytes <= 2 * this.#liveBytes + WASTE_BYTES) return found;
-    for (const [block, { size, live }] of this.#entries) {
-      if (found.length === most) break;
+    for (let looked = 0; looked < LOOKED_AT_MAX && found.length < most; looked++) {
+      const { value, done } = this.#walk.next();
+      if (done) {
+        this.#walk = this.#entries.entries();
+        break;
+      }
+      const [block, { size, live }] = value;
       if (live <= size / 2) found.push(block);
     }
     return found;

@@ -129,14 +129,14 @@ export function readRecord(block: Buffer, offset: number): BlockRecord {
   };
 }
 
-/** Calls back with the sequence and the offset of each record of a block. False where the block is damaged. */
-export function walkBlock(block: Buffer, found: (sequence: number, offset: number) => void): boolean {
+/** Calls back for each record of a block; `length` is that of its data. False where the block is damaged. */
+export function walkBlock(block: Buffer, found: (sequence: number, offset: number, length: number) => void): boolean {
   let offset = 0;
   while (offset < block.length) {
     if (offset + HEADER_BYTES > block.length) return false;
     const size = recordBytes(block, offset);
     if (offset + size > block.length || block[offset + NAME_LENGTH_AT] === 0) return false;
-    found(block.readUIntLE(offset + SEQUENCE_AT, 6), offset);
+    found(block.readUIntLE(offset + SEQUENCE_AT, 6), offset, block.readUInt32LE(offset));
     offset += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
   }
   return true;

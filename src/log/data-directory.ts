@@ -141,7 +141,7 @@ export function diskFailure(path: string, problem: string, error: unknown): LogE
   const { code, message } = error as { code?: unknown; message?: string };
   const what = `the log in ${path} ${problem} (${message ?? String(error)})`;
   const full = code === 28 || code === 'ENOSPC' || code === 122 || code === 'EDQUOT' || code === -30792;
-  if (full) return new LogError('ELOGFULL', what, 'free space on its file system, or lower --log-total-bytes', error);
+  if (full) return new LogError('ELOGFULL', what, 'free space on its file system, or let the log keep less', error);
   const cure = 'look for a full disk, a limit of file sizes (ulimit -f), and disk errors in the kernel log';
   return new LogError('ELOGIO', what, cure, error);
 }

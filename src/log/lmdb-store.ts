@@ -45,7 +45,8 @@ interface Tables {
 }
 
 export class LmdbStore {
-  readonly #path: string;
+  /** Of the database. */
+  readonly path: string;
   readonly #fsync: FsyncPolicy;
   readonly #root: RootDatabase<Buffer>;
   readonly #tables: Tables;
@@ -69,7 +70,7 @@ export class LmdbStore {
   }
 
   private constructor(path: string, checkpoint: string, fsync: FsyncPolicy) {
-    this.#path = path;
+    this.path = path;
     this.#fsync = fsync;
     this.#root = openRoot(path, fsync === 'always');
     this.#tables = openTables(this.#root);
@@ -95,7 +96,7 @@ export class LmdbStore {
       // A batch says only that its commit failed; the reason comes as another rejection.
       const { commitError = error } = error as { commitError?: unknown };
       const cause = await Promise.resolve(commitError).catch((reason: unknown) => reason);
-      throw diskFailure(this.#path, 'could not write', cause);
+      throw diskFailure(this.path, 'could not write', cause);
     }
   }
 
@@ -109,14 +110,14 @@ export class LmdbStore {
       if (this.#fsync === 'interval') await this.#checkpoints.make();
       else await syncDatabase(this.#root);
     } catch (error) {
-      throw diskFailure(this.#path, 'could not sync', error);
+      throw diskFailure(this.path, 'could not sync', error);
     }
   }
 
   /** @throws LogError ELOGFORMAT where the block is not there */
   readBlock(number: number): Buffer {
     const block = this.#tables.blocks.get(number);
-    if (block === undefined) throw unusable(this.#path, `has lost block ${number}`);
+    if (block === undefined) throw unusable(this.path, `has lost block ${number}`);
     return block;
   }
 
@@ -143,9 +144,8 @@ export class LmdbStore {
     return [...this.#tables.marks.getKeys({ limit: most })];
   }
 
-  /** Syncs and closes. */
+  /** Closes, without a sync. */
   async close(): Promise<void> {
-    await this.sync();
     this.#checkpoints.end();
     await this.#root.close();
   }
@@ -160,7 +160,8 @@ export class LmdbStore {
       if (sequence === null) tables.queue.remove(channel);
       else tables.queue.put(channel, double(sequence));
     }
-    if (floor !== this.#floor) tables.state.put('floor', double(floor));
+    // A group that only deletes writes something all the same: LMDB uses freed pages again two transactions later.
+    if (floor !== this.#floor || blocks.length === 0) tables.state.put('floor', double(floor));
   }
 }
 

@@ -15,16 +15,17 @@
  *
  * Where something may have been lost the epoch changes: clients are told of a gap, and get what is left (data-directory.ts).
  *
- * *Dropping* changes the rows at once and the disk with the next group. After a crash the rules of retention are applied to what
- * is found: what had been dropped for the sake of totalBytes may be there again, never with a hole behind it. A block is deleted when all its
- * publications have gone; sparse blocks are moved together (block-book.ts).
+ * *Dropping* changes the rows at once and the disk with the next group (pending-changes.ts). A block is deleted when all its
+ * publications have gone; sparse blocks are moved together (block-book.ts). Opening finds what is retained (lmdb-load.ts).
  */
 
 import { EXPIRE_PUBLICATIONS_MAX, GAP_MARKS_MAX } from '../limits.js';
-import { type BlockRecord, BlockWriter, blockOf, offsetOf, placeOf, readRecord, walkBlock } from './block.js';
+import { BlockWriter, blockOf, placeOf, walkBlock } from './block.js';
 import { BlockBook } from './block-book.js';
-import { DataDirectory, type FsyncPolicy, unusable } from './data-directory.js';
+import { BlockCache } from './block-cache.js';
+import { DataDirectory, type FsyncPolicy } from './data-directory.js';
 import { GapMarks } from './gap-marks.js';
+import { loadHistory } from './lmdb-load.js';
 import { LmdbStore } from './lmdb-store.js';
 import {
   type Appended,
@@ -38,6 +39,7 @@ import {
   type Retention,
   SYSTEM_CLOCK,
 } from './log.js';
+import { PendingChanges } from './pending-changes.js';
 import { idKey } from './publication-ids.js';
 import { Retained } from './retained.js';
 
@@ -45,10 +47,8 @@ export type { FsyncPolicy } from './data-directory.js';
 
 /** A group takes batches until it has this much data; one batch may have more. */
 const GROUP_BYTES = 4 << 20;
-/** Blocks that are kept in memory for readers: 2 MiB. */
-const CACHED_BLOCKS = 128;
-/** Sparse blocks that one call of `expire` has moved together: 1 MiB is read at most. */
-const MOVED_BLOCKS = 64;
+/** Sparse blocks that one group moves together: these, and twice as many as it fills. */
+const MOVED_BLOCKS_MIN = 16;
 
 export interface LmdbLogOptions {
   /** Absolute. It is made where it is missing. */
@@ -70,7 +70,7 @@ interface Waiting {
   readonly reject: (error: LogError) => void;
 }
 
-/** A publication or a moved record that the group being written holds. */
+/** A publication of the group that is being written. */
 interface Written {
   readonly sequence: number;
   readonly channel: string;
@@ -80,6 +80,7 @@ interface Written {
   readonly id: string | undefined;
 }
 
+/** A record of a sparse block, copied into a block of the group. */
 interface Moved {
   readonly sequence: number;
   readonly from: number;
@@ -95,9 +96,12 @@ interface Moved {
  */
 export async function openLmdbLog(options: LmdbLogOptions, parts: LmdbLogParts = {}): Promise<LmdbLog> {
   const directory = new DataDirectory(options.directory, options.fsync, parts.bootId);
+  let store: LmdbStore | undefined;
   try {
-    return new LmdbLog(directory, await LmdbStore.open(directory, options.fsync), options, parts);
+    store = await LmdbStore.open(directory, options.fsync);
+    return new LmdbLog(directory, store, options, parts);
   } catch (error) {
+    await store?.close();
     directory.abandon();
     throw error;
   }
@@ -113,16 +117,12 @@ export class LmdbLog implements Log {
   readonly #marks: GapMarks;
   readonly #retained: Retained;
   readonly #book = new BlockBook();
-  readonly #cache = new Map<number, Buffer>();
-  #last = 0;
-  #nextBlock = 1;
+  readonly #cache: BlockCache;
+  #last: number;
+  #nextBlock: number;
 
   #waiting: Waiting[] = [];
-  /** For the next group. */
-  #deadBlocks = new Set<number>();
-  #emptied = new Map<number, string>();
-  #queue = new Map<string, number | null>();
-  #sparse: number[] = [];
+  #pending = new PendingChanges();
   /** A group is being written or about to be. */
   #busy = false;
   #idle: (() => void)[] = [];
@@ -131,6 +131,8 @@ export class LmdbLog implements Log {
   #failed: LogError | null = null;
   #syncing = false;
   #unsynced = false;
+  /** The last group could not be written. */
+  #noRoom = false;
 
   /** Use {@link openLmdbLog}. */
   constructor(directory: DataDirectory, store: LmdbStore, options: LmdbLogOptions, parts: LmdbLogParts) {
@@ -145,10 +147,17 @@ export class LmdbLog implements Log {
     this.#retained = new Retained(options.retention, this.#marks, (sequence, place, length, emptied) => {
       this.#release(place, length);
       if (emptied === null) return;
-      this.#emptied.set(sequence, emptied);
-      this.#queue.set(emptied, null);
+      this.#pending.emptied.set(sequence, emptied);
+      this.#pending.queue.set(emptied, null);
     });
-    this.#load();
+    this.#cache = new BlockCache(store);
+    const { last, nextBlock } = loadHistory({
+      ...{ store, cache: this.#cache, clock, marks: this.#marks, retained: this.#retained, book: this.#book },
+      pending: this.#pending,
+      release: (place, length) => this.#release(place, length),
+    });
+    this.#last = last;
+    this.#nextBlock = nextBlock;
   }
 
   get last(): number {
@@ -182,14 +191,12 @@ export class LmdbLog implements Log {
   }
 
   consumed(channel: string, sequence: number): void {
-    if (this.#retained.consumed(channel, sequence)) this.#queue.set(channel, Math.min(sequence, this.#last));
+    if (this.#retained.consumed(channel, sequence)) this.#pending.queue.set(channel, Math.min(sequence, this.#last));
   }
 
   expire(): void {
     if (this.#closed) return;
     this.#retained.expire(this.#clock.steadyMs(), EXPIRE_PUBLICATIONS_MAX);
-    // While a group is being written, its own moves are not yet in the book.
-    if (!this.#busy) this.#sparse = this.#book.sparse(MOVED_BLOCKS);
     if (this.#hasChanges) this.#schedule();
     if (this.#fsync === 'interval' && this.#unsynced && !this.#syncing) void this.#sync();
   }
@@ -199,20 +206,22 @@ export class LmdbLog implements Log {
     this.#closed = true;
     while (this.#busy || this.#syncing) await new Promise<void>((resolve) => this.#idle.push(resolve));
     try {
+      if (this.#failed !== null) throw this.#failed;
       // So that what was dropped, but lies in a block with something retained, stays dropped.
-      for (const [sequence, channel] of this.#retained.losses()) this.#emptied.set(sequence, channel);
-      if (this.#failed === null && this.#hasChanges) await this.#writeGroup([]);
-      await this.#store.close();
+      for (const [sequence, channel] of this.#retained.losses()) this.#pending.emptied.set(sequence, channel);
+      if (this.#hasChanges) await this.#writeGroup([]);
+      await this.#store.sync();
     } catch (error) {
+      await this.#store.close();
       this.#directory.abandon();
       throw error;
     }
-    if (this.#failed === null) this.#directory.release();
-    else this.#directory.abandon();
+    await this.#store.close();
+    this.#directory.release();
   }
 
   get #hasChanges(): boolean {
-    return this.#deadBlocks.size + this.#emptied.size + this.#queue.size + this.#sparse.length > 0;
+    return this.#book.isWasteful || this.#pending.size > 0;
   }
 
   /** Starts a group at the end of this turn of the event loop, with all that has come by then. */
@@ -239,13 +248,23 @@ export class LmdbLog implements Log {
     let answers: Appended[][];
     try {
       if (this.#failed !== null) throw this.#failed;
+      if (this.#noRoom) await this.#makeRoom();
       answers = await this.#writeGroup(group);
+      this.#noRoom = false;
     } catch (error) {
       if (!(error instanceof LogError)) throw error;
+      this.#noRoom = true;
       for (const { reject } of group) reject(error);
       return;
     }
     for (const [i, { resolve }] of group.entries()) resolve(answers[i]!);
+  }
+
+  /** After a failure: deletes by itself, so that the pages are free for the group that follows. */
+  async #makeRoom(): Promise<void> {
+    await this.#writeGroup([]);
+    const nothing = { blocks: [], deadBlocks: [], marks: [], deadMarks: [], queue: [] };
+    await this.#store.commit({ ...nothing, floor: this.#store.floor });
   }
 
   /** Writes one transaction and, when it is committed, lets the rows follow. */
@@ -256,18 +275,20 @@ export class LmdbLog implements Log {
     const written: Written[] = [];
     const deadMarks: number[] = [];
     const answers = this.#place(group, timeMs, writer, written, deadMarks);
-    const moved = this.#moveSparse(writer);
+    const sparse = this.#book.isWasteful ? this.#book.sparse(MOVED_BLOCKS_MIN + 2 * writer.blocks.length) : [];
+    const moved = this.#moveSparse(sparse, writer);
     writer.seal();
     const floor = this.#forgetMarks(deadMarks);
 
-    const { deadBlocks, emptied, queue, sparse } = this.#takeChanges();
+    const taken = this.#pending;
+    const { blocks } = writer;
+    if (blocks.length + sparse.length + deadMarks.length + taken.size === 0) return answers;
+    this.#pending = new PendingChanges();
+    const deadBlocks = [...taken.deadBlocks, ...sparse];
     try {
-      for (const block of sparse) deadBlocks.add(block);
-      const { blocks } = writer;
-      if (blocks.length + deadBlocks.size + emptied.size + deadMarks.length + queue.size === 0) return answers;
-      await this.#store.commit({ blocks, deadBlocks, marks: emptied, deadMarks, queue, floor });
+      await this.#store.commit({ blocks, deadBlocks, marks: taken.emptied, deadMarks, queue: taken.queue, floor });
     } catch (error) {
-      this.#putBack(deadBlocks, emptied, queue, sparse);
+      this.#pending.putBack(taken);
       throw error;
     }
     this.#nextBlock = writer.nextBlock;
@@ -296,16 +317,7 @@ export class LmdbLog implements Log {
         }
         const previous = lastOf.get(channel) ?? this.#before(channel, deadMarks);
         lastOf.set(channel, ++sequence);
-        const record: BlockRecord = {
-          sequence,
-          previous,
-          channel,
-          kind,
-          timeMs,
-          data,
-          ...(id !== undefined && { id }),
-        };
-        const place = writer.add(record);
+        const place = writer.add({ sequence, previous, channel, kind, timeMs, data, ...(id !== undefined && { id }) });
         written.push({ sequence, channel, length: data.length, place, previous, id });
         if (id !== undefined) ids.set(idKey(channel, id), { sequence, timeMs, duplicate: true });
         return { sequence, timeMs, duplicate: false };
@@ -327,15 +339,15 @@ export class LmdbLog implements Log {
   }
 
   /** Copies what is left of sparse blocks. */
-  #moveSparse(writer: BlockWriter): Moved[] {
+  #moveSparse(sparse: readonly number[], writer: BlockWriter): Moved[] {
     const moved: Moved[] = [];
-    for (const number of this.#sparse) {
+    for (const number of sparse) {
       const block = this.#store.readBlock(number);
-      walkBlock(block, (sequence, offset) => {
+      walkBlock(block, (sequence, offset, length) => {
         const row = this.#retained.rowOf(sequence);
         const from = placeOf(number, offset);
         if (row === -1 || this.#retained.placeAt(row) !== from) return;
-        moved.push({ sequence, from, to: writer.copy(block, offset), length: readRecord(block, offset).data.length });
+        moved.push({ sequence, from, to: writer.copy(block, offset), length });
       });
     }
     return moved;
@@ -348,28 +360,6 @@ export class LmdbLog implements Log {
     const lowest = this.#store.lowestMarks(excess);
     deadMarks.push(...lowest);
     return Math.max(this.#store.floor, lowest.at(-1)!);
-  }
-
-  #takeChanges() {
-    const taken = { deadBlocks: this.#deadBlocks, emptied: this.#emptied, queue: this.#queue, sparse: this.#sparse };
-    this.#deadBlocks = new Set();
-    this.#emptied = new Map();
-    this.#queue = new Map();
-    this.#sparse = [];
-    return taken;
-  }
-
-  /** The group failed: its changes wait for the next one, unless there are newer ones. */
-  #putBack(
-    deadBlocks: Set<number>,
-    emptied: Map<number, string>,
-    queue: Map<string, number | null>,
-    sparse: number[],
-  ): void {
-    for (const block of sparse) deadBlocks.delete(block);
-    for (const block of deadBlocks) this.#deadBlocks.add(block);
-    for (const [sequence, channel] of emptied) this.#emptied.set(sequence, channel);
-    for (const [channel, sequence] of queue) if (!this.#queue.has(channel)) this.#queue.set(channel, sequence);
   }
 
   #moveRows(moved: readonly Moved[]): void {
@@ -400,24 +390,13 @@ export class LmdbLog implements Log {
   #release(place: number, length: number): void {
     const block = blockOf(place);
     if (!this.#book.release(block, length)) return;
-    this.#deadBlocks.add(block);
+    this.#pending.deadBlocks.add(block);
     this.#cache.delete(block);
   }
 
   #publication(row: number): Publication {
-    const place = this.#retained.placeAt(row);
-    const { sequence, channel, kind, data, timeMs } = readRecord(this.#block(blockOf(place)), offsetOf(place));
+    const { sequence, channel, kind, data, timeMs } = this.#cache.read(this.#retained.placeAt(row));
     return { sequence, channel, kind, data, timeMs };
-  }
-
-  #block(number: number): Buffer {
-    let block = this.#cache.get(number);
-    if (block === undefined) {
-      block = this.#store.readBlock(number);
-      this.#cache.set(number, block);
-      if (this.#cache.size > CACHED_BLOCKS) this.#cache.delete(this.#cache.keys().next().value!);
-    }
-    return block;
   }
 
   /** Syncs what is committed. A disk that fails to may have lost it: nothing is accepted any more. */
@@ -436,63 +415,6 @@ export class LmdbLog implements Log {
 
   #wakeIdle(): void {
     for (const resolve of this.#idle.splice(0)) resolve();
-  }
-
-  /** Reads what is retained: one scan of all blocks, then each record in the order of the sequences. */
-  #load(): void {
-    for (const { sequence, channel } of this.#store.marks()) {
-      this.#marks.set(channel, sequence);
-      this.#last = sequence;
-    }
-    const places = this.#scanBlocks();
-    const wallMs = this.#clock.wallMs();
-    const steadyMs = this.#clock.steadyMs();
-    for (const { sequence, place } of places) {
-      const { channel, previous, timeMs, data, id } = readRecord(this.#block(blockOf(place)), offsetOf(place));
-      this.#book.add(blockOf(place), data.length);
-      this.#last = Math.max(this.#last, sequence);
-      // Dropped before the crash, but its block was not yet deleted.
-      const lost = sequence <= this.#marks.known(channel);
-      if (!lost && this.#retained.has(channel) && this.#retained.lastOf(channel) !== previous) {
-        this.#retained.forget(channel);
-      }
-      if (lost) {
-        this.#release(place, data.length);
-        continue;
-      }
-      // A mark of the channel may have been forgotten, up to the floor: better a gap too many.
-      const above = sequence < this.#store.floor ? this.#store.floor : previous;
-      const ageMs = Math.max(0, wallMs - timeMs);
-      this.#retained.add(sequence, channel, data.length, steadyMs - ageMs, place, above);
-      if (id !== undefined) this.#retained.ids.add(channel, id, sequence);
-    }
-    for (const { channel, sequence } of this.#store.queue()) {
-      if (this.#retained.has(channel)) {
-        this.#retained.consumed(channel, sequence);
-        this.#queue.delete(channel);
-      } else {
-        this.#queue.set(channel, null);
-      }
-    }
-    // What had been dropped for the sake of totalBytes is the oldest, and goes first again.
-    this.#retained.expire(steadyMs, Number.POSITIVE_INFINITY);
-    this.#retained.limitAll();
-    this.#cache.clear();
-  }
-
-  /** Places of all records on the disk, in the order of the sequences. Only what was moved is out of it. */
-  #scanBlocks(): { sequence: number; place: number }[] {
-    const places: { sequence: number; place: number }[] = [];
-    let sorted = true;
-    for (const { key, value } of this.#store.blocks()) {
-      this.#nextBlock = key + 1;
-      const whole = walkBlock(value, (sequence, offset) => {
-        sorted &&= places.length === 0 || places.at(-1)!.sequence < sequence;
-        places.push({ sequence, place: placeOf(key, offset) });
-      });
-      if (!whole) throw unusable(this.#directory.path, `has a damaged block (${key})`);
-    }
-    return sorted ? places : places.sort((a, b) => a.sequence - b.sequence);
   }
 }
 

@@ -188,7 +188,7 @@ class ModelWorker {
 
   constructor(random: (below: number) => number) {
     this.#random = random;
-    this.histories = new Histories(random(2) === 0 ? 6000 : 1e6);
+    this.histories = new Histories([2500, 6000, 1e6][random(3)]);
     this.readers = Array.from({ length: READERS }, (_, number) => {
       const first = random(CHANNELS.length);
       const channels = CHANNELS.filter((_, i) => i === first || random(3) === 0);

@@ -308,6 +308,46 @@ describe('memory', () => {
     assert(histories.bytes <= 10_000);
   });
 
+  test('of all is less than what the channels of one reader need, and yet it gets on', () => {
+    const histories = new Histories(60_000);
+    const channels = Array.from({ length: 50 }, (_, channel) => channel);
+    const log = Array.from({ length: 400 }, (_, i) => ({ channel: (i * 7) % 50, sequence: i + 1 }));
+    const seen: number[] = [];
+    let reached = 0;
+    let reads = 0;
+    while (reached < log.length) {
+      const unknown = channels.filter((channel) => !histories.covers(channel, reached));
+      const requests = unknown.map((channel) => ({ channel, request: histories.beginReading(channel, reached) }));
+      for (const { channel, request } of requests) {
+        const page = log.filter((item) => item.channel === channel && item.sequence > reached).slice(0, 4);
+        const more = page.length === 4;
+        const upTo = more ? page[3].sequence : log.length;
+        histories.page(
+          request,
+          upTo,
+          0,
+          more,
+          page.map(({ sequence }) => publication(sequence, 3000)),
+        );
+        assert(histories.bytes <= 60_000);
+        reads++;
+      }
+      if (channels.some((channel) => !histories.covers(channel, reached))) continue;
+      reached = histories.merge(
+        channels,
+        reached,
+        log.length,
+        1e9,
+        (_channel, { sequence }) => seen.push(sequence) > 0,
+      );
+    }
+    assert.deepEqual(
+      seen,
+      log.map(({ sequence }) => sequence),
+    );
+    assert(reads <= 3 * log.length, `${reads} pages`);
+  });
+
   test('of all is bounded also while answers are awaited', () => {
     const histories = new Histories(10_000);
     const request = histories.beginReading(A, 0);

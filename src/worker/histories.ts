@@ -3,9 +3,10 @@
  * once share what the manager was asked for once.
  *
  * A channel has a history (history.ts) here from the first question about it until its last subscriber goes, or until the
- * memory is needed: all together are bounded, and the one that was not used for longest goes first. A history that
- * awaits an answer stays, but may lose what it holds. Nobody may rely on a history from one call to the next: whoever is
- * not covered any more asks again, and gets on with each answer.
+ * memory is needed: all together are bounded, and the one that was not used for longest lets go of what it holds first. A
+ * history that awaits an answer stays, but may lose what it holds too. Nobody may rely on a history from one call to the
+ * next: whoever is not covered any more asks again, and gets on with each answer, also a reader of more channels than there
+ * is memory for.
  *
  * Sequences are compared with the worker's position: it has been told of everything up to there on all of its channels, so a
  * live history is complete up to its own end or the position, whichever is higher.
@@ -13,7 +14,7 @@
 
 import assert from 'node:assert/strict';
 import { HISTORIES_BYTES_MAX, HISTORY_IDLE_MS } from '../limits.js';
-import { type CachedPublication, cachedBytes, History, KIND_GAP } from './history.js';
+import { type CachedPublication, cachedBytes, History, HistoryList, KIND_GAP } from './history.js';
 import { NONE } from './subscriptions.js';
 
 /** Requests of other kinds have the numbers above. */
@@ -25,9 +26,10 @@ export class Histories {
   /** READs that are outstanding. */
   readonly #requests = new Map<number, History>();
   #lastRequest = 0;
-  /** Histories that await no answer, in the order of their last use. */
-  #newest: History | null = null;
-  #oldest: History | null = null;
+  // Histories that await no answer, in the order of their last use.
+  readonly #full = new HistoryList();
+  /** Without items: they cost little and are worth much (`shrink`), and go last. */
+  readonly #empty = new HistoryList();
   #bytes = 0;
   /** Periods of HISTORY_IDLE_MS that have passed. */
   #period = 0;
@@ -73,7 +75,7 @@ export class Histories {
     assert(!history.reading, 'one READ of a channel at a time');
     do this.#lastRequest = this.#lastRequest === REQUEST_MAX ? 1 : this.#lastRequest + 1;
     while (this.#requests.has(this.#lastRequest));
-    this.#unlink(history);
+    history.list!.remove(history);
     history.beginReading(after);
     history.request = this.#lastRequest;
     this.#requests.set(history.request, history);
@@ -90,10 +92,10 @@ export class Histories {
     if (history === undefined) return NONE;
     this.#requests.delete(request);
     history.request = 0;
-    this.#link(history);
     const before = history.bytes;
     history.page(upTo, gap, more, publications);
-    this.#grown(history.bytes - before);
+    this.#touch(history);
+    this.#grown(history.bytes - before, history);
     return history.channel;
   }
 
@@ -109,8 +111,9 @@ export class Histories {
     if (history === undefined) return;
     const before = history.bytes;
     history.add(publication);
-    this.#grown(history.bytes - before);
-    // What is left is the one used last and those that await an answer: these stop growing.
+    if (history.list === this.#empty && !history.isEmpty) this.#touch(history);
+    this.#grown(history.bytes - before, null);
+    // What is left are those that await an answer: these stop growing.
     if (this.#bytes > this.#bytesMax && history.reading) {
       const held = history.bytes;
       history.forget(publication);
@@ -132,7 +135,7 @@ export class Histories {
     const before = history.bytes;
     history.begin(publication);
     this.#touch(history);
-    this.#grown(history.bytes - before);
+    this.#grown(history.bytes - before, history);
   }
 
   /** The channel's last subscriber has gone: the worker is told of nothing more there. */
@@ -148,7 +151,7 @@ export class Histories {
       history.endReading();
       history.request = 0;
       this.#bytes += history.bytes - before;
-      this.#link(history);
+      this.#touch(history);
     }
     this.#requests.clear();
   }
@@ -259,53 +262,54 @@ export class Histories {
     if (nowMs < this.#periodEndMs) return;
     this.#periodEndMs = nowMs + HISTORY_IDLE_MS;
     this.#period++;
-    while (this.#oldest !== null && this.#oldest.usedPeriod < this.#period - 1) this.#remove(this.#oldest);
+    for (const { oldest } of [this.#full, this.#empty]) {
+      for (let history = oldest; history !== null && history.usedPeriod < this.#period - 1; ) {
+        const { newer } = history;
+        this.#remove(history);
+        history = newer;
+      }
+    }
   }
 
   #create(channel: number): History {
     const history = new History(channel);
     this.#histories.set(channel, history);
-    this.#link(history);
-    this.#grown(history.bytes);
+    this.#touch(history);
+    this.#grown(history.bytes, history);
     return history;
   }
 
   #remove(history: History): void {
     this.#histories.delete(history.channel);
     if (history.reading) this.#requests.delete(history.request);
-    else this.#unlink(history);
+    history.list?.remove(history);
     this.#bytes -= history.bytes;
   }
 
-  /** Counts, and makes room; the one that was used last stays. */
-  #grown(bytes: number): void {
+  /** Counts, and makes room, but not with the one that is to be kept. */
+  #grown(bytes: number, kept: History | null): void {
     this.#bytes += bytes;
-    while (this.#bytes > this.#bytesMax && this.#oldest !== this.#newest) this.#remove(this.#oldest!);
+    while (this.#bytes > this.#bytesMax) {
+      const full = this.#full.oldest === kept ? (kept?.newer ?? null) : this.#full.oldest;
+      if (full !== null) {
+        const before = full.bytes;
+        full.shrink();
+        this.#bytes += full.bytes - before;
+        this.#touch(full);
+        continue;
+      }
+      const empty = this.#empty.oldest === kept ? (kept?.newer ?? null) : this.#empty.oldest;
+      if (empty === null) return;
+      this.#remove(empty);
+    }
   }
 
+  /** Makes it the newest of its list. */
   #touch(history: History): void {
     history.usedPeriod = this.#period;
-    if (history === this.#newest) return;
-    this.#unlink(history);
-    this.#link(history);
-  }
-
-  #link(history: History): void {
-    history.usedPeriod = this.#period;
-    history.older = this.#newest;
-    history.newer = null;
-    if (this.#newest === null) this.#oldest = history;
-    else this.#newest.newer = history;
-    this.#newest = history;
-  }
-
-  #unlink(history: History): void {
-    const { newer, older } = history;
-    if (newer === null) this.#newest = older;
-    else newer.older = older;
-    if (older === null) this.#oldest = newer;
-    else older.newer = newer;
-    history.newer = null;
-    history.older = null;
+    const list = history.isEmpty ? this.#empty : this.#full;
+    if (history === list.newest) return;
+    history.list?.remove(history);
+    list.add(history);
   }
 }

@@ -47,6 +47,33 @@ export function cachedBytes(publication: CachedPublication): number {
   return publication.data.length + CACHED_PUBLICATION_OVERHEAD_BYTES;
 }
 
+/** Histories in the order of their last use. */
+export class HistoryList {
+  newest: History | null = null;
+  oldest: History | null = null;
+
+  /** Adds one that is in no list, as the newest. */
+  add(history: History): void {
+    history.list = this;
+    history.older = this.newest;
+    history.newer = null;
+    if (this.newest === null) this.oldest = history;
+    else this.newest.newer = history;
+    this.newest = history;
+  }
+
+  remove(history: History): void {
+    const { newer, older } = history;
+    if (newer === null) this.newest = older;
+    else newer.older = older;
+    if (older === null) this.oldest = newer;
+    else older.newer = newer;
+    history.list = null;
+    history.newer = null;
+    history.older = null;
+  }
+}
+
 /** No page is asked for. */
 const NOT_READING = -1;
 
@@ -62,7 +89,8 @@ export class History {
   request = 0;
   /** When it was used last (histories.ts). */
   usedPeriod = 0;
-  /** Neighbours in the order of last use (histories.ts). */
+  /** The list that it is in, and its neighbours there (histories.ts). */
+  list: HistoryList | null = null;
   newer: History | null = null;
   older: History | null = null;
   #items: CachedPublication[] = [];
@@ -85,6 +113,10 @@ export class History {
 
   get reading(): boolean {
     return this.#readAfter !== NOT_READING;
+  }
+
+  get isEmpty(): boolean {
+    return this.#start === this.#items.length;
   }
 
   /** Whether a reader who has seen all up to `after` gets on from here. */
@@ -152,6 +184,17 @@ export class History {
     this.#restart(publication.sequence - 1);
     this.live = true;
     this.#append(publication);
+  }
+
+  /**
+   * Lets go of its items, for want of memory, but remembers that before the first of them there is nothing: a reader of many
+   * channels gets as far as there, and then needs this one alone.
+   */
+  shrink(): void {
+    const { from } = this;
+    const before = this.#items[this.#start].sequence - 1;
+    this.#restart(from);
+    this.upTo = before;
   }
 
   /** Forgets all that it holds, for want of memory; also the live one that is not to be added. An answer that is awaited counts still. */

@@ -108,9 +108,8 @@ export class Follower {
 
   /** Whether all that was acknowledged has been got or lost. */
   get complete(): boolean {
-    const { sequences, givenUp } = this.ledger;
     for (let number = this.ledger.last; number > this.last; number--) {
-      if (givenUp.get(number) !== false && sequences[number] > this.gap) return false;
+      if (this.ledger.givenUp.get(number) !== false && !this.#isLost(number, this.gap)) return false;
     }
     return true;
   }
@@ -121,19 +120,24 @@ export class Follower {
     for (const { number, gap } of this.#missed) {
       const { givenUp, sequences } = this.ledger;
       // Nobody got it, or it was not known yet where it was.
-      if (givenUp.get(number) === false || sequences[number] <= gap) continue;
+      if (givenUp.get(number) === false || this.#isLost(number, gap)) continue;
       this.#book.missing++;
       const state = givenUp.has(number) ? 'which others got' : `acknowledged at ${sequences[number]}`;
       this.#book.wrong(`${this.title}: number ${number} is missing, ${state}`);
     }
   }
 
+  /** Whether a gap covers a publication of which it is known where it is. */
+  #isLost(number: number, gap: number): boolean {
+    const sequence = this.ledger.sequences[number];
+    return sequence !== 0 && sequence <= gap;
+  }
+
   /** Numbers between the last one and this must be lost in the gap, or be given up by their publisher. */
   #skip(until: number): void {
-    const { sequences } = this.ledger;
     let excused = 0;
     for (let number = this.last + 1; number < until; number++) {
-      if (sequences[number] !== 0 && sequences[number] <= this.gap) excused++;
+      if (this.#isLost(number, this.gap)) excused++;
       else this.#missed.push({ number, gap: this.gap });
     }
     this.#book.lostInGaps += excused;

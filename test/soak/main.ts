@@ -30,7 +30,7 @@ const flags = program.opts<{
 }>();
 
 const startMs = performance.now();
-const { lines, errors } = await soak({
+const { lines, errors, output } = await soak({
   seconds: flags.seconds,
   seed: flags.seed,
   subscribers: flags.subscribers,
@@ -41,4 +41,5 @@ const { lines, errors } = await soak({
 });
 console.log(lines.join('\n'));
 for (const error of errors) console.error(`wrong: ${error}`);
+if (errors.length > 0) console.error(`\nThe server wrote:\n${output.split('\n').slice(-50).join('\n')}`);
 process.exitCode = errors.length === 0 ? 0 : 1;

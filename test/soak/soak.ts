@@ -39,6 +39,8 @@ export interface SoakReport {
   delivered: number;
   workersKilled: number;
   managersKilled: number;
+  /** What the last manager and its workers have written. */
+  output: string;
 }
 
 const PUBLISHERS = 4;
@@ -96,10 +98,6 @@ class Server {
     await delay(awayMs);
     await this.start();
     return `manager ${managerPid} was killed, and ${this.#server!.managerPid} came after ${Math.round(awayMs)} ms`;
-  }
-
-  async status(): Promise<Record<string, unknown>> {
-    return this.#server!.status();
   }
 
   /** What it has written since it was started last. */
@@ -291,5 +289,6 @@ function report(
     delivered: book.delivered,
     workersKilled: server.workersKilled,
     managersKilled: server.managersKilled,
+    output: server.output(),
   };
 }

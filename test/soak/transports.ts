@@ -126,7 +126,7 @@ export const stream: Transport = (subscription, events) => {
   });
 };
 
-/** @param byMessage subscribes by messages, to one half of the channels after the other; else all by the address */
+/** @param byMessage subscribes by a message; else by the address */
 export function webSocket(byMessage: boolean): Transport {
   return (subscription, events) => {
     const path = byMessage ? '' : `?${query(subscription)}`;

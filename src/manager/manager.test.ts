@@ -75,7 +75,7 @@ describe('the manager', () => {
   }
 
   /** Starts a manager in another process and kills it when its workers have dialled. Returns its client addresses. */
-  async function startAndKill(): Promise<string[]> {
+  async function startAndKill(meanwhile: (api: string) => Promise<void> = async () => {}): Promise<string[]> {
     const other = spawn(process.execPath, [managerMain, JSON.stringify(options), workerMain], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
@@ -86,6 +86,7 @@ describe('the manager', () => {
       const status = (await (await fetch(`${api}/v1/status`)).json()) as ManagerStatus;
       return status.workers.filter((worker) => worker.linked).length === 2;
     });
+    await meanwhile(api);
     other.kill('SIGKILL');
     await once(other, 'exit');
     return clients;
@@ -201,6 +202,40 @@ describe('the manager', () => {
     socket.destroy();
     await manager.stop();
     assert.deepEqual(pids(), []);
+  });
+
+  test('a manager that is killed keeps the epoch and all that it answered for, when its log is on disk', async () => {
+    options = { ...options, log: 'lmdb' };
+    const send = async (api: string, body: object) => {
+      const headers = { 'content-type': 'application/json' };
+      const response = await fetch(`${api}/v1/publish`, { method: 'POST', headers, body: JSON.stringify(body) });
+      return (await response.json()) as { cursor: string; duplicate?: boolean };
+    };
+    const before: string[] = [];
+    await startAndKill(async (api) => {
+      for (let n = 0; n < 3; n++) before.push((await send(api, { channel: 'alice', data: n, id: `m${n}` })).cursor);
+    });
+    const manager = await start();
+    const { epoch, last, queued, kind, fsync } = manager.status().log;
+    assert.deepEqual([last, queued, kind, fsync], [3, 3, 'lmdb', 'interval']);
+    assert.deepEqual(
+      before,
+      [1, 2, 3].map((sequence) => `${epoch}-${sequence}`),
+    );
+    assert.deepEqual(await send(manager.api, { channel: 'alice', data: 1, id: 'm1' }), {
+      cursor: before[1],
+      status: 'queued',
+      receivers: 0,
+      duplicate: true,
+    });
+    assert.equal((await send(manager.api, { channel: 'bob', data: 1 })).cursor, `${epoch}-4`);
+
+    // A second manager on the same data is refused, and an orderly end keeps all too.
+    const other = join(runDirectory, 'other');
+    await assert.rejects(start({ runDirectory: other }), { code: 'ELOGLOCKED' });
+    await manager.stop();
+    const again = await start();
+    assert.deepEqual([again.status().log.epoch, again.status().log.queued], [epoch, 4]);
   });
 
   test('a serve that was asked for other ports than living workers hold is refused, and they live on', async () => {

@@ -8,9 +8,12 @@ import { FakeWorker, type Told } from '../../test/fakes/worker.js';
 import { LINK_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import {
   DELIVER,
+  DELIVERED,
   FAN_OUT,
   FAN_OUT_RECEIPT,
   GAP,
+  HELLO,
+  HELLO_END,
   HISTORY,
   HISTORY_BEYOND,
   HISTORY_COMPLETE,
@@ -18,11 +21,17 @@ import {
   KIND_JSON,
   KIND_RAW,
   KIND_TEXT,
+  PUBLISH,
   PUBLISHED,
   PUBLISHED_DUPLICATE,
   PUBLISHED_FAILED,
   PUBLISHED_NEW,
+  READ,
   READ_NOW,
+  RECEIVED,
+  STATS,
+  SUBSCRIBED,
+  UNSUBSCRIBED,
 } from '../link/frames.js';
 import type { Log, Retention } from '../log/log.js';
 import { MemoryLog } from '../log/memory.js';
@@ -415,7 +424,8 @@ describe('a client that publishes', () => {
       publish(6, 'x');
       publish(0xffff_ffff, '');
     });
-    const told = await Promise.all([fake.next(), fake.next(), fake.next(), fake.next(), fake.next()]);
+    const told: Told[] = [];
+    while (told.length < 5) told.push(await fake.next());
     assert.deepEqual(
       told.filter(({ type }) => type === FAN_OUT).map(({ sequence, channel, data }) => [sequence, channel, data]),
       [
@@ -458,29 +468,29 @@ describe('a broken worker', () => {
     const witness = await subscriber(rig, 1, 'a');
     const long = 'n'.repeat(129);
     const frames: [what: string, type: number, payload: string][] = [
-      ['SUBSCRIBED without a name', 8, ''],
-      ['SUBSCRIBED of a long name', 8, long],
-      ['UNSUBSCRIBED without a name', 9, ''],
-      ['RECEIVED too short', 10, '123456789'],
-      ['DELIVERED too long', 3, '12345678901'],
-      ['READ without a name', 11, '1234567890'],
-      ['READ of what is not UTF-8', 11, '1234567890\xff'],
-      ['READ of a long name', 11, `1234567890${long}`],
-      ['PUBLISH of nothing', 12, ''],
-      ['PUBLISH cut within its id', 12, '1234\x00\x05ab'],
-      ['PUBLISH cut within its name', 12, '1234\x00\x00\x05ab'],
-      ['PUBLISH without a name', 12, '1234\x00\x00\x00data'],
-      ['PUBLISH with a control character', 12, '1234\x00\x00\x02a\nx'],
-      ['PUBLISH of a raw kind', 12, '1234\x02\x00\x01ax'],
-      ['PUBLISH of an unknown kind', 12, '1234\x07\x00\x01ax'],
-      ['PUBLISH with a strange id', 12, '1234\x00\x01\xff\x01ax'],
-      ['PUBLISH with a long id', 12, `1234\x00\x81${long}\x01ax`],
-      ['PUBLISH of what is not UTF-8', 12, '1234\x00\x00\x01a\xff'],
-      ['PUBLISH of too much', 12, `1234\x00\x00\x01a${'m'.repeat(MESSAGE_BYTES_MAX + 1)}`],
-      ['STATS of words', 4, '{"connections":"many"}'],
-      ['STATS of nothing', 4, 'null'],
-      ['a second HELLO', 1, '{}'],
-      ['a frame of the manager', 36, 'x'],
+      ['SUBSCRIBED without a name', SUBSCRIBED, ''],
+      ['SUBSCRIBED of a long name', SUBSCRIBED, long],
+      ['UNSUBSCRIBED without a name', UNSUBSCRIBED, ''],
+      ['RECEIVED too short', RECEIVED, '123456789'],
+      ['DELIVERED too long', DELIVERED, '12345678901'],
+      ['READ without a name', READ, '1234567890'],
+      ['READ of what is not UTF-8', READ, '1234567890\xff'],
+      ['READ of a long name', READ, `1234567890${long}`],
+      ['PUBLISH of nothing', PUBLISH, ''],
+      ['PUBLISH cut within its id', PUBLISH, '1234\x00\x05ab'],
+      ['PUBLISH cut within its name', PUBLISH, '1234\x00\x00\x05ab'],
+      ['PUBLISH without a name', PUBLISH, '1234\x00\x00\x00data'],
+      ['PUBLISH with a control character', PUBLISH, '1234\x00\x00\x02a\nx'],
+      ['PUBLISH of a raw kind', PUBLISH, '1234\x02\x00\x01ax'],
+      ['PUBLISH of an unknown kind', PUBLISH, '1234\x07\x00\x01ax'],
+      ['PUBLISH with a strange id', PUBLISH, '1234\x00\x01\xff\x01ax'],
+      ['PUBLISH with a long id', PUBLISH, `1234\x00\x81${long}\x01ax`],
+      ['PUBLISH of what is not UTF-8', PUBLISH, '1234\x00\x00\x01a\xff'],
+      ['PUBLISH of too much', PUBLISH, `1234\x00\x00\x01a${'m'.repeat(MESSAGE_BYTES_MAX + 1)}`],
+      ['STATS of words', STATS, '{"connections":"many"}'],
+      ['STATS of nothing', STATS, 'null'],
+      ['a second HELLO', HELLO, '{}'],
+      ['a frame of the manager', FAN_OUT, 'x'],
     ];
     for (const [what, type, payload] of frames) {
       const fake = await FakeWorker.dial(rig.path, 0);
@@ -501,12 +511,12 @@ describe('a broken worker', () => {
     fake.unsubscribe('never subscribed');
     fake.received(999, 5);
     fake.verdict(999, 5);
-    fake.say((writer) => writer.frame(7));
+    fake.say((writer) => writer.frame(HELLO_END));
     fake.subscribe('\ufffd');
     await rig.publish('\ufffd', 'x');
     fake.read(1, 2 ** 47, 'a');
     const strange = Buffer.from([0x80, 0xff]);
-    fake.say((writer) => writer.name(8, strange, 0, 2));
+    fake.say((writer) => writer.name(SUBSCRIBED, strange, 0, 2));
     await until(() => rig.fanOut.counters.subscriptions === 3);
     fake.received(1, 0xffff_ffff);
     await accept(rig, 'a');

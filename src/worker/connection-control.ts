@@ -14,6 +14,7 @@ import {
   SEND_PROGRESS_BYTES_MIN,
   SEND_TIMEOUT_MS,
   SEND_TIMEOUTS_MAX,
+  UNREAD_ANSWERS_BYTES_MAX,
 } from '../limits.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
@@ -109,8 +110,14 @@ export class ConnectionControl {
    */
   answer(connection: number, answer: Uint8Array, persists: boolean): boolean {
     if (this.sendCopy(connection, answer, !persists) < 0) return false;
-    if (!persists) this.linger(connection);
-    return persists;
+    if (!persists) {
+      this.linger(connection);
+      return false;
+    }
+    // Whoever asks on and on and reads no answers is cut off.
+    if (this.#reactor.pendingBytes(connection) <= UNREAD_ANSWERS_BYTES_MAX) return true;
+    this.end(connection);
+    return false;
   }
 
   /** @param allow of a 405 (src/http/response.ts) */

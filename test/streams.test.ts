@@ -13,7 +13,16 @@ import {
   splitHead,
 } from '../src/worker/testing/client-events.js';
 import { HANDSHAKE } from '../src/worker/testing/worker-rig.js';
-import { isAlive, type RawClient, rawClient, rawRequest, startServer, type TestServer, waitFor } from './helpers.js';
+import {
+  isAlive,
+  type RawClient,
+  rawClient,
+  rawRequest,
+  startServer,
+  type TestServer,
+  temporaryRunDirectory,
+  waitFor,
+} from './helpers.js';
 
 type Transport = 'poll' | 'sse' | 'stream' | 'ws';
 const STREAMS: Transport[] = ['sse', 'stream', 'ws'];
@@ -372,7 +381,7 @@ describe('processes that die', () => {
   });
 
   test('a manager with its log in memory: connected streams see a gap and go on', async () => {
-    const first = await startServer(['--orphan-seconds', '20']);
+    const first = await startServer(['--log', 'memory']);
     const { runDirectory } = first;
     try {
       const clients: Subscriber[] = [];
@@ -387,7 +396,7 @@ describe('processes that die', () => {
       await waitFor('the manager to be gone', () => !isAlive(first.managerPid));
       const without = await Subscriber.open(first.ports.client, 'sse', 'channel=c');
       await without.raw.until('retry: ');
-      const second = await startServer([], { runDirectory });
+      const second = await startServer(['--log', 'memory'], { runDirectory });
       try {
         for (const client of clients) {
           await client.has('a gap', (events) => events.some(({ type }) => type === 'gap'));
@@ -407,6 +416,44 @@ describe('processes that die', () => {
       }
     } finally {
       await first.stop();
+    }
+  });
+
+  test('a manager with its log on disk: connected streams miss nothing, and see no gap', async () => {
+    const data = await temporaryRunDirectory();
+    const args = ['--log', 'lmdb', '--data-dir', data.path];
+    const first = await startServer(args);
+    const { runDirectory } = first;
+    try {
+      const clients: Subscriber[] = [];
+      for (const transport of STREAMS) {
+        clients.push(await Subscriber.open(first.ports.client, transport, 'channel=c'));
+        await clients.at(-1)!.live();
+      }
+      await first.publish('c', 1);
+      for (const client of clients) await client.hears(1);
+      process.kill(first.managerPid, 'SIGKILL');
+      await waitFor('the manager to be gone', () => !isAlive(first.managerPid));
+      // Without a manager a client is held, from its cursor on.
+      const { cursor } = clients[0]!;
+      for (const transport of ALL) {
+        clients.push(await Subscriber.open(first.ports.client, transport, `channel=c&after=${cursor}`));
+      }
+      const second = await startServer(args, { runDirectory });
+      try {
+        await second.publish('c', 2);
+        for (const client of clients) {
+          await client.hears(...(client.messages()[0] === 1 ? [1, 2] : [2]));
+          assert(!client.events().some(({ type }) => type === 'gap'));
+          assert.equal(client.raw.socket.closed, false);
+        }
+      } finally {
+        for (const client of clients) client.end();
+        await second.stop();
+      }
+    } finally {
+      await first.stop();
+      await data.remove();
     }
   });
 

@@ -10,10 +10,10 @@ import { NOTHING_LEFT, WorkerRig } from './testing/worker-rig.js';
 const CHANNELS = ['a', 'b', 'c', 'd'];
 const TRANSPORTS: Transport[] = ['poll', 'sse', 'stream', 'ws'];
 const STEPS = 3000;
-/** Any number repeats that run. */
+/** Another one is tried by MEGACOMET_TEST_SEED. */
 const SEEDS = process.env['MEGACOMET_TEST_SEED']
   ? [Number(process.env['MEGACOMET_TEST_SEED'])]
-  : Array.from({ length: 6 }, () => Math.floor(Math.random() * 2 ** 31));
+  : [1, 2, 3, 4, 5, 6, 1446498416, 513305710];
 
 /** A linear congruential generator (Knuth 3.3.4, table 1, line 16): numbers below a bound. */
 function generator(seed: number): (bound: number) => number {

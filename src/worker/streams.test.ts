@@ -194,6 +194,21 @@ describe('subscribers', () => {
     assert.equal(rig.sent(3), '');
   });
 
+  test('who is live behind a GAP has a cursor that is not before it', () => {
+    rig.get(1, '/v1/sse?channel=a&channel=b');
+    rig.confirm(7);
+    rig.sent(1);
+    rig.gap(12, 'a');
+    rig.gap(12, 'b');
+    rig.gap(11, 'b');
+    assert.deepEqual(
+      rig.events(1, 'sse').map(({ channel }) => channel),
+      ['a', 'b'],
+    );
+    rig.get(2, '/v1/sse?channel=a');
+    assert.deepEqual(rig.events(2, 'sse'), [{ type: 'subscribed', cursor: 'e-12' }]);
+  });
+
   test('a stream that is sent bytes is cut off when there are many', () => {
     rig.get(1, '/v1/sse?channel=a');
     rig.confirm(7);

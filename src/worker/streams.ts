@@ -343,11 +343,17 @@ export class Streams {
 
   /** Publications of a channel up to this one were dropped before they could be sent here. */
   gap(sequence: number, bytes: Uint8Array, nameStart: number, nameEnd: number): void {
+    const channel = this.#subscriptions.find(bytes, nameStart, nameEnd);
+    // Gaps may share the sequence at which a page ended.
+    if (sequence < this.#position) return;
+    if (channel !== NONE) this.#channelGap(channel, sequence, Buffer.from(bytes.subarray(nameStart, nameEnd)));
+    // Frames come in the order of the log. Who is live from now on has a cursor above what he was not told of.
+    this.moveTo(sequence);
+  }
+
+  #channelGap(channel: number, sequence: number, name: Buffer): void {
     const subscriptions = this.#subscriptions;
-    const channel = subscriptions.find(bytes, nameStart, nameEnd);
-    if (channel === NONE || sequence <= this.#position) return;
     this.#catchUps.gap(channel, sequence);
-    const name = Buffer.from(bytes.subarray(nameStart, nameEnd));
     for (let row = subscriptions.first(channel); row !== NONE; ) {
       const following = subscriptions.next(row);
       const connection = subscriptions.connectionOf(row);

@@ -16,6 +16,9 @@
  * subscription (READ_NOW). The response begins no earlier than that, so that a client to whom the stream is open misses
  * nothing from then on.
  *
+ * A client may come from another worker and be *ahead* of this one's position. It waits until FAN_OUT or POSITION have
+ * brought the worker there, once the manager has confirmed that its log goes so far (else the cursor is of a lost one).
+ *
  * Objects here exist for connections that catch up, not for idle ones.
  */
 
@@ -34,8 +37,8 @@ import type { Wire } from './wire.js';
 /** `begin`: from the end of the log. */
 export const AFTER_NOW = -1;
 
-/** Numbers of READs for the end of the log begin here; those of histories are below. */
-const NOW_REQUESTS = 0x8000_0000;
+/** Numbers of READs that are inquiries begin here; those of histories are below. */
+const INQUIRIES = 0x8000_0000;
 
 /** A WebSocket's request to subscribe, which is answered when the catch-up has ended. */
 export interface SubscribeRequest {
@@ -67,6 +70,24 @@ interface CatchUp {
   /** The response up to the first message, while it is held back; null when it was sent. */
   opening: Uint8Array | null;
   readonly request: SubscribeRequest | null;
+  /** The manager has confirmed the position: that it knows of the channels (AFTER_NOW), that its log goes so far (else). */
+  confirmed: boolean;
+  /** … and was asked to. */
+  asked: boolean;
+}
+
+/** A READ of which only the answer matters, not what is in it. */
+interface Inquiry {
+  readonly catchUp: CatchUp;
+  /** As in READ. */
+  readonly after: number;
+}
+
+/** Those that wait for a page of a channel. */
+interface Readers {
+  /** From where it was asked for; -1 where it was not yet. */
+  after: number;
+  readonly catchUps: Set<CatchUp>;
 }
 
 export class CatchUps {
@@ -78,16 +99,16 @@ export class CatchUps {
   readonly #streams: Streams;
   readonly #histories = new Histories();
   readonly #byConnection = new Map<number, CatchUp[]>();
-  /** Those that wait for a page, by channel. */
-  readonly #readers = new Map<number, Set<CatchUp>>();
-  /** Those that wait for the end of the log, by request. */
-  readonly #nowReaders = new Map<number, CatchUp>();
+  /** By channel. */
+  readonly #readers = new Map<number, Readers>();
+  /** By request. */
+  readonly #inquiries = new Map<number, Inquiry>();
   /** Those that are ahead of the worker's position: they have seen what FAN_OUT is yet to bring. */
   readonly #ahead = new Set<CatchUp>();
   readonly #name = new Uint8Array(256);
   readonly #collect = (channel: number, item: CachedPublication): boolean => this.#collectItem(channel, item);
   #collected = 0;
-  #lastNowRequest = NOW_REQUESTS;
+  #lastInquiry = INQUIRIES;
   /** There is a manager, and its log is known. */
   #ready = false;
 
@@ -128,16 +149,21 @@ export class CatchUps {
     lost: boolean,
     opening: Uint8Array | null,
   ): void {
-    const catchUp: CatchUp = { connection, position, channels, lost, opening, request };
     const others = this.#byConnection.get(connection);
+    // Of a channel that somebody is on who is not catching up, the manager knows.
+    const confirmed = position === AFTER_NOW && this.#ready && !fresh && this.#isAlone(connection);
+    const catchUp: CatchUp = { connection, position, channels, lost, opening, request, confirmed, asked: false };
     if (others === undefined) this.#byConnection.set(connection, [catchUp]);
     else others.push(catchUp);
     this.#connections.flags[connection] |= FLAG_CATCHING_UP;
-    if (position === AFTER_NOW && (fresh || this.#nowReaders.size > 0 || this.#readers.size > 0 || !this.#ready)) {
-      this.#readNow(catchUp);
-    } else if (others === undefined) {
-      this.#advance(catchUp);
-    }
+    if (position === AFTER_NOW && !confirmed) this.#inquireNow(catchUp);
+    else if (others === undefined) this.#advance(catchUp);
+    if (!this.#ready) this.#answerAtOnce(connection);
+  }
+
+  /** Whether no other connection is being caught up with. */
+  #isAlone(connection: number): boolean {
+    return this.#byConnection.size === (this.#byConnection.has(connection) ? 1 : 0);
   }
 
   /** Whether the fan-out has to leave the connection out on this channel. */
@@ -157,11 +183,26 @@ export class CatchUps {
     return catchUp.position;
   }
 
-  /** A connection has been taken off one channel. */
+  /** Whether the connection is to be told first that its cursor is of a log that is lost. */
+  isLost(connection: number): boolean {
+    return this.#byConnection.get(connection)?.[0].lost ?? false;
+  }
+
+  /** How many of the connection's channels are being caught up with. */
+  countOf(connection: number): number {
+    let count = 0;
+    for (const { channels } of this.#byConnection.get(connection) ?? []) count += channels.length;
+    return count;
+  }
+
+  /** A connection is about to be taken off one channel. */
   leave(connection: number, channel: number): void {
-    for (const { channels } of this.#byConnection.get(connection) ?? []) {
-      const at = channels.indexOf(channel);
-      if (at >= 0) channels.splice(at, 1);
+    for (const catchUp of this.#byConnection.get(connection) ?? []) {
+      const at = catchUp.channels.indexOf(channel);
+      if (at < 0) continue;
+      catchUp.channels.splice(at, 1);
+      // It may have waited for this one alone, whose page nobody may wait for any more: any answer makes it look again.
+      if (this.#ready) this.#inquire(catchUp, channel, READ_NOW);
     }
   }
 
@@ -208,7 +249,7 @@ export class CatchUps {
     if (this.#ahead.size === 0) return;
     const ahead = [...this.#ahead];
     this.#ahead.clear();
-    for (const catchUp of ahead) this.#advance(catchUp);
+    for (const catchUp of ahead) if (this.#isFirst(catchUp)) this.#advance(catchUp);
   }
 
   /** Called now and then: lets go of histories that nobody has used for a while. */
@@ -221,23 +262,29 @@ export class CatchUps {
   /** A page of the log (HISTORY in frames.ts). */
   history(request: number, upTo: number, gap: number, rest: number, publications: CachedPublication[]): void {
     if (rest !== HISTORY_BEYOND) this.#streams.moveTo(upTo);
-    const nowReader = this.#nowReaders.get(request);
-    if (nowReader !== undefined) {
-      this.#nowReaders.delete(request);
-      if (this.#isFirst(nowReader)) this.#end(nowReader);
+    const inquiry = this.#inquiries.get(request);
+    if (inquiry !== undefined) {
+      this.#inquiries.delete(request);
+      this.#answered(inquiry.catchUp, inquiry.after, rest);
       return;
     }
     const channel = this.#histories.page(request, upTo, gap, rest === HISTORY_MORE, publications);
     const readers = this.#readers.get(channel);
     if (channel === NONE || readers === undefined) return;
     this.#readers.delete(channel);
-    for (const catchUp of readers) {
-      if (rest === HISTORY_BEYOND && catchUp.position > upTo) {
-        catchUp.position = 0;
-        catchUp.lost = true;
-      }
-      if (this.#isFirst(catchUp)) this.#advance(catchUp);
+    for (const catchUp of readers.catchUps) this.#answered(catchUp, readers.after, rest);
+  }
+
+  /** The manager has answered a READ. */
+  #answered(catchUp: CatchUp, after: number, rest: number): void {
+    const { position } = catchUp;
+    if (rest !== HISTORY_BEYOND) {
+      if (position <= after && (after !== READ_NOW || position === AFTER_NOW)) catchUp.confirmed = true;
+    } else if (position >= after) {
+      catchUp.position = 0;
+      catchUp.lost = true;
     }
+    if (this.#isFirst(catchUp)) this.#advance(catchUp);
   }
 
   /** The log that is known from now on is another one. */
@@ -257,37 +304,54 @@ export class CatchUps {
     this.#ready = false;
     this.#histories.abandonReads();
     this.#readers.clear();
-    this.#nowReaders.clear();
+    this.#inquiries.clear();
     this.#ahead.clear();
+    for (const catchUps of [...this.#byConnection.values()]) {
+      const [first] = catchUps;
+      for (const catchUp of catchUps) catchUp.asked = false;
+      // Nothing is published before there is another.
+      if (this.#open(first)) this.#answerAtOnce(first.connection);
+    }
   }
 
   /** A manager is there: whatever waits is asked for. */
   resume(): void {
     this.#ready = true;
-    for (const catchUps of [...this.#byConnection.values()]) {
-      const [first] = catchUps;
-      if (!this.#isFirst(first)) continue;
-      if (first.position === AFTER_NOW) this.#readNow(first);
-      else this.#advance(first);
+    for (const catchUp of [...this.#byConnection.values()].flat()) {
+      const isWanted = this.#byConnection.get(catchUp.connection)?.includes(catchUp) ?? false;
+      if (isWanted && catchUp.position === AFTER_NOW && !catchUp.confirmed) this.#inquireNow(catchUp);
+      else if (this.#isFirst(catchUp)) this.#advance(catchUp);
     }
   }
 
-  #readNow(catchUp: CatchUp): void {
-    if (!this.#ready) {
-      // Nothing is published meanwhile either.
+  /** Asks whether the manager knows of the channels. */
+  #inquireNow(catchUp: CatchUp): void {
+    const [channel] = catchUp.channels;
+    if (channel === undefined) {
+      catchUp.confirmed = true;
+      if (this.#isFirst(catchUp)) this.#advance(catchUp);
+    } else if (this.#ready) {
+      this.#inquire(catchUp, channel, READ_NOW);
+    } else {
       this.#open(catchUp);
-      return;
     }
-    this.#lastNowRequest = this.#lastNowRequest === 0xffff_ffff ? NOW_REQUESTS : this.#lastNowRequest + 1;
-    this.#nowReaders.set(this.#lastNowRequest, catchUp);
-    this.#ask(this.#lastNowRequest, catchUp.channels[0], READ_NOW);
+  }
+
+  #inquire(catchUp: CatchUp, channel: number, after: number): void {
+    this.#lastInquiry = this.#lastInquiry === 0xffff_ffff ? INQUIRIES : this.#lastInquiry + 1;
+    this.#inquiries.set(this.#lastInquiry, { catchUp, after });
+    this.#ask(this.#lastInquiry, channel, after);
   }
 
   #read(channel: number, catchUp: CatchUp): void {
-    const readers = this.#readers.get(channel);
-    if (readers === undefined) this.#readers.set(channel, new Set([catchUp]));
-    else readers.add(catchUp);
+    let readers = this.#readers.get(channel);
+    if (readers === undefined) {
+      readers = { after: -1, catchUps: new Set() };
+      this.#readers.set(channel, readers);
+    }
+    readers.catchUps.add(catchUp);
     if (this.#ready && !this.#histories.isReading(channel)) {
+      readers.after = catchUp.position;
       this.#ask(this.#histories.beginReading(channel, catchUp.position), channel, catchUp.position);
     }
   }
@@ -303,6 +367,12 @@ export class CatchUps {
     return this.#byConnection.get(catchUp.connection)?.[0] === catchUp;
   }
 
+  /** A poll that must not wait is answered with what it knew, where it would have to. */
+  #answerAtOnce(connection: number): void {
+    if (this.#connections.phase[connection] !== PHASE_POLLING || !this.#byConnection.has(connection)) return;
+    if (this.#connections.flags[connection] & FLAG_AT_ONCE) this.#streams.pollTimedOut(connection);
+  }
+
   /** Sends what was held back. @returns false where the connection has gone */
   #open(catchUp: CatchUp): boolean {
     const { opening, connection } = catchUp;
@@ -313,8 +383,9 @@ export class CatchUps {
 
   /** Gives a connection what is there for it, until it is live or has to wait: for the log, or for its own reading. */
   #advance(catchUp: CatchUp): void {
+    this.#ahead.delete(catchUp);
     if (catchUp.position === AFTER_NOW || catchUp.channels.length === 0) {
-      this.#end(catchUp);
+      if (catchUp.confirmed || catchUp.channels.length === 0) this.#end(catchUp);
       return;
     }
     const { connection, channels } = catchUp;
@@ -343,11 +414,23 @@ export class CatchUps {
       }
       if (this.#histories.isLevel(channels, reached, this.#streams.position)) break;
       if (reached === position && this.#collected === 0) {
-        this.#ahead.add(catchUp);
+        this.#waitAhead(catchUp);
         return;
       }
     }
     this.#end(catchUp);
+  }
+
+  /** The client has seen more than this worker. */
+  #waitAhead(catchUp: CatchUp): void {
+    const { connection, channels, position, confirmed, asked } = catchUp;
+    if (confirmed) {
+      this.#answerAtOnce(connection);
+    } else if (this.#ready && !asked) {
+      catchUp.asked = true;
+      this.#inquire(catchUp, channels[0], position);
+    }
+    if (this.#isFirst(catchUp)) this.#ahead.add(catchUp);
   }
 
   #collectLost(catchUp: CatchUp): void {
@@ -383,7 +466,7 @@ export class CatchUps {
     }
     if (!this.#open(catchUp)) return;
     this.#wire.collect(this.#connections.flags[connection] >> FORMAT_SHIFT);
-    this.#wire.collectSubscribed(Math.max(catchUp.position, this.#streams.position), request);
+    this.#wire.collectSubscribed(this.#streams.position, request);
     if (this.#streams.sendCollected(connection) < 0) return;
     const next = this.#byConnection.get(connection)?.[0];
     if (next !== undefined) this.#advance(next);

@@ -10,60 +10,15 @@ import {
   SWEEP_MS,
 } from '../limits.js';
 import { KIND_JSON, KIND_RAW, KIND_TEXT } from '../link/frames.js';
-import { type Reactor, SEND_DONE, SEND_PENDING } from '../reactor/reactor.js';
+import { SEND_PENDING } from '../reactor/reactor.js';
 import { SendBuffers } from '../reactor/send-buffers.js';
 import { TimerWheel } from '../reactor/timer-wheel.js';
 import { Clients } from './clients.js';
 import { Connections } from './connections.js';
 import { Subscriptions } from './subscriptions.js';
+import { ScriptedReactor } from './testing/scripted-reactor.js';
 
 const CAPACITY = 16;
-
-/** A reactor of which the test decides what sends result in; it records what it is told, and moves nothing. */
-class ScriptedReactor implements Reactor {
-  readonly name = 'scripted';
-  readonly capacity = CAPACITY;
-  open = 0;
-  readonly told: string[] = [];
-  sendResult = SEND_DONE;
-  pending = 0;
-
-  readonly buffers: SendBuffers;
-
-  constructor(buffers: SendBuffers) {
-    this.buffers = buffers;
-  }
-
-  listen = (): number => 0;
-  connect = (): number => -1;
-  adopt = (): number => -1;
-  turn = (): number => 0;
-  destroy(): void {}
-  pauseAccepting(): void {
-    this.told.push('pause');
-  }
-  resumeAccepting(): void {
-    this.told.push('resume');
-  }
-  send(connection: number, buffer: number): number {
-    this.told.push(`send ${connection} ${Buffer.from(this.buffers.bytes(buffer)).toString()}`);
-    return this.sendResult;
-  }
-  pendingBytes = (): number => this.pending;
-  shutdown(connection: number): void {
-    this.told.push(`shutdown ${connection}`);
-  }
-  close(connection: number): void {
-    this.told.push(`close ${connection}`);
-  }
-  abort(connection: number): void {
-    this.told.push(`abort ${connection}`);
-  }
-  /** What was told since the last call; responses are cut to their status and body. */
-  take(): string[] {
-    return this.told.splice(0).map((line) => line.replace(/HTTP\/1\.1 (\d+)[\s\S]*?\r\n\r\n/g, '$1 '));
-  }
-}
 
 describe('clients', () => {
   let buffers: SendBuffers;
@@ -78,7 +33,7 @@ describe('clients', () => {
 
   beforeEach(() => {
     buffers = new SendBuffers();
-    reactor = new ScriptedReactor(buffers);
+    reactor = new ScriptedReactor(buffers, CAPACITY);
     connections = new Connections(CAPACITY);
     reported = [];
     sequence = 0;

@@ -14,7 +14,13 @@
 
 import { isHeadRequest, METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
 import { CONTINUE } from '../http/response.js';
-import { KEEP_ALIVE_IDLE_MS, REQUEST_HEAD_TIMEOUT_MS, SEND_BYTES_MAX, SWEEP_MS } from '../limits.js';
+import {
+  KEEP_ALIVE_IDLE_MS,
+  REQUEST_HEAD_TIMEOUT_MS,
+  SEND_BYTES_MAX,
+  SWEEP_MS,
+  UNREAD_ANSWERS_BYTES_MAX,
+} from '../limits.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { TimerWheel } from '../reactor/timer-wheel.js';
@@ -187,6 +193,11 @@ export class Clients {
     while (start < end) {
       switch (this.#connections.phase[connection]) {
         case PHASE_KEEP_ALIVE:
+          // Whoever asks on and on and reads no answers is cut off.
+          if (this.#reactor.pendingBytes(connection) > UNREAD_ANSWERS_BYTES_MAX) {
+            this.#control.end(connection);
+            return;
+          }
           this.#connections.phase[connection] = PHASE_HEAD;
           this.#control.schedule(connection, REQUEST_HEAD_TIMEOUT_MS);
           break;
@@ -277,8 +288,9 @@ export class Clients {
         case PHASE_LINGERING:
           break;
         case PHASE_STREAMING:
-          if (isWebSocket(flags[connection] >> FORMAT_SHIFT)) this.#webSockets.goAway(connection);
-          else this.streams.goAway(connection);
+          if (isWebSocket(flags[connection] >> FORMAT_SHIFT) && this.streams.isOpen(connection)) {
+            this.#webSockets.goAway(connection);
+          } else this.streams.goAway(connection);
           break;
         default:
           this.#control.end(connection);

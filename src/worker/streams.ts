@@ -21,7 +21,6 @@ import {
   type Connections,
   FLAG_CATCHING_UP,
   FLAG_CLOSES,
-  FLAG_ECHO,
   FLAG_EXCESS,
   FLAG_JSONP,
   FORMAT_SHIFT,
@@ -271,6 +270,7 @@ export class Streams {
   pollTimedOut(connection: number): void {
     const cursor = this.#catchUps.positionOf(connection);
     this.#wire.collect(FORMAT_POLL);
+    if (this.#catchUps.isLost(connection)) this.#wire.collectGap(cursor, null);
     this.answerCollected(connection, cursor);
   }
 
@@ -289,7 +289,7 @@ export class Streams {
     if (nowMs - this.#heartbeatMs > HEARTBEAT_MS) this.#heartbeatMs = nowMs;
     let connection = this.#heartbeatAt;
     for (let i = 0; i < rows; i++) {
-      if (phase[connection] === PHASE_STREAMING && this.#isOpen(connection)) {
+      if (phase[connection] === PHASE_STREAMING && this.isOpen(connection)) {
         const result = this.#reactor.send(connection, this.#wire.heartbeat(flags[connection] >> FORMAT_SHIFT));
         if (result < 0) this.#control.gone(connection);
         else if (result === SEND_PENDING) this.checkPace(connection);
@@ -299,15 +299,15 @@ export class Streams {
     this.#heartbeatAt = connection;
   }
 
-  #isOpen(connection: number): boolean {
+  /** Whether the response of a streaming connection has begun. */
+  isOpen(connection: number): boolean {
     return (this.#connections.flags[connection] & FLAG_CATCHING_UP) === 0 || !this.#catchUps.isOpening(connection);
   }
 
   /** The server ends: a stream that can say so does. */
   goAway(connection: number): void {
     const isChunked = this.#connections.flags[connection] >> FORMAT_SHIFT === FORMAT_STREAM_CHUNKED;
-    if (isChunked && this.#isOpen(connection) && this.#control.sendCopy(connection, STREAM_LAST_CHUNK, true) < 0)
-      return;
+    if (isChunked && this.isOpen(connection) && this.#control.sendCopy(connection, STREAM_LAST_CHUNK, true) < 0) return;
     this.#control.linger(connection);
   }
 
@@ -343,11 +343,17 @@ export class Streams {
 
   /** Publications of a channel up to this one were dropped before they could be sent here. */
   gap(sequence: number, bytes: Uint8Array, nameStart: number, nameEnd: number): void {
+    const channel = this.#subscriptions.find(bytes, nameStart, nameEnd);
+    // Gaps may share the sequence at which a page ended.
+    if (sequence < this.#position) return;
+    if (channel !== NONE) this.#channelGap(channel, sequence, Buffer.from(bytes.subarray(nameStart, nameEnd)));
+    // Frames come in the order of the log. Who is live from now on has a cursor above what he was not told of.
+    this.moveTo(sequence);
+  }
+
+  #channelGap(channel: number, sequence: number, name: Buffer): void {
     const subscriptions = this.#subscriptions;
-    const channel = subscriptions.find(bytes, nameStart, nameEnd);
-    if (channel === NONE || sequence <= this.#position) return;
     this.#catchUps.gap(channel, sequence);
-    const name = Buffer.from(bytes.subarray(nameStart, nameEnd));
     for (let row = subscriptions.first(channel); row !== NONE; ) {
       const following = subscriptions.next(row);
       const connection = subscriptions.connectionOf(row);
@@ -358,12 +364,15 @@ export class Streams {
     }
   }
 
-  /** The log that the cursors of all these connections are of is lost: all are told, and go on with the new one. */
+  /**
+   * The log that the cursors of all these connections are of is lost: all who are live on some channel are told, and go on
+   * with the new one. Who is being caught up with is told by that.
+   */
   #historyLost(): void {
-    const { capacity, phase, flags } = this.#connections;
+    const { capacity, phase } = this.#connections;
     for (let connection = 0; connection < capacity; connection++) {
       if (phase[connection] !== PHASE_POLLING && phase[connection] !== PHASE_STREAMING) continue;
-      if ((flags[connection] & (FLAG_CATCHING_UP | FLAG_ECHO)) === 0) this.#tellGap(connection, 0, null);
+      if (this.countOf(connection) > this.#catchUps.countOf(connection)) this.#tellGap(connection, 0, null);
     }
   }
 

@@ -73,7 +73,7 @@ export const SEND_PROGRESS_BYTES_MIN = 4096;
 export const SEND_TIMEOUTS_MAX = 4;
 /** Send buffers of one worker; above it, clients that do not read are cut off. */
 export const SEND_BYTES_MAX = 128 << 20;
-/** What a subscriber that does not read may leave in this process; above it the connection is ended (its client resumes). */
+/** What a subscriber that does not read may leave in this process, not counting the message that it is sent now. */
 export const SLOW_CONSUMER_BYTES_MAX = 1 << 20;
 /** Streams hear from the server this often, so that proxies with a time-out of a minute keep them. */
 export const HEARTBEAT_MS = 45_000;

@@ -190,7 +190,7 @@ export class WebSockets implements WebSocketEvents {
   #send(connection: number, bytes: Uint8Array): boolean {
     const result = this.#control.sendCopy(connection, bytes);
     if (result < 0) return false;
-    return result !== SEND_PENDING || this.#streams.checkPace(connection);
+    return result !== SEND_PENDING || this.#streams.checkPace(connection, bytes.length);
   }
 
   /** Says why, and ends the connection when the client has read that. */

@@ -7,13 +7,11 @@
 
 import { availableParallelism, release } from 'node:os';
 import { parseArgs } from 'node:util';
-import { descriptorLimit } from '../src/linux/sockets.js';
+import { choices, connectionsMax, integer, runProgram } from './program.js';
 import { formatTable, type Outcome, type Sample, summarize } from './report.js';
-import { endAll, type Failure, PACES, type Pace, runRound } from './rounds.js';
+import type { Failure } from './round.js';
+import { PACES, type Pace, runRound } from './rounds.js';
 import { REFERENCE, ROWS, type Row } from './rows.js';
-
-/** What server and client need beside their connections, and the room that MegaComet is given. */
-const SPARE_DESCRIPTORS = 2_000;
 
 const DEFAULT_ROWS = 'megacomet,c,http,ws';
 
@@ -36,9 +34,6 @@ interface BenchOptions {
   json: boolean;
 }
 
-/** A wrong option: one line that says what is allowed. */
-class WrongOption extends Error {}
-
 /** @returns null when help was asked for */
 function readOptions(): BenchOptions | null {
   const { values } = parseArgs({
@@ -53,31 +48,15 @@ function readOptions(): BenchOptions | null {
     },
   });
   if (values.help) return null;
-  const rows = values.rows.split(',').map((key) => {
-    const row = ROWS.find((candidate) => candidate.key === key);
-    if (row === undefined) throw new WrongOption(`--rows: '${key}' is none of ${ROWS.map((r) => r.key).join(', ')}`);
-    return row;
-  });
-  const pace = PACES.find((name) => name === values.pace);
-  if (pace === undefined) throw new WrongOption(`--pace: '${values.pace}' is none of ${PACES.join(', ')}`);
+  const [pace] = choices('pace', values.pace, PACES, (name) => name);
   return {
     connections: integer('connections', values.connections, 100, connectionsMax()),
     rounds: integer('rounds', values.rounds, 1, 100),
-    rows,
+    rows: choices('rows', values.rows, ROWS, (row) => row.key),
     afterMessages: values['after-messages'],
     pace,
     json: values.json,
   };
-}
-
-function connectionsMax(): number {
-  return Math.min(descriptorLimit().hard, 20_000) - SPARE_DESCRIPTORS;
-}
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new WrongOption(`--${name}: '${text}' is not an integer from ${min} to ${max}`);
 }
 
 async function run({ connections, rounds, rows, afterMessages, pace, json }: BenchOptions): Promise<boolean> {
@@ -116,26 +95,4 @@ async function run({ connections, rounds, rows, afterMessages, pace, json }: Ben
   return [...failures.values()].every((failure) => !failure.wrong);
 }
 
-async function main(): Promise<number> {
-  let options: BenchOptions | null;
-  try {
-    options = readOptions();
-  } catch (error) {
-    console.error((error as Error).message);
-    return 2;
-  }
-  if (options === null) {
-    console.log(USAGE);
-    return 0;
-  }
-  return (await run(options)) ? 0 : 1;
-}
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, async () => {
-    await endAll();
-    process.exit(130);
-  });
-}
-
-process.exitCode = await main();
+await runProgram(USAGE, readOptions, run);

@@ -1,6 +1,6 @@
 /** What the bench (client-control.ts) and its client process (client.ts) say to each other, one JSON value a message. */
 
-export type Protocol = 'long-poll' | 'websocket';
+import type { Protocol } from './wires.js';
 
 export interface OpenRequest {
   type: 'open';
@@ -8,8 +8,10 @@ export interface OpenRequest {
   protocol: Protocol;
   /** How many more connections. */
   count: number;
-  /** All wait on this id; null: each on its own, c0, c1 … */
-  channel: string | null;
+  /** Connection n listens to channel c(n modulo this): 1 is one channel for all; null: each has its own. */
+  channels: number | null;
+  /** n of the first of them; without it they go on from the last. */
+  first?: number;
   /** At most so many connections wait to be accepted by the server, so that its queue never overflows. */
   acceptQueueMax: number;
   /** At most so many connections are being established at one time. */
@@ -18,9 +20,9 @@ export interface OpenRequest {
 
 export type ClientRequest =
   | OpenRequest
-  /** From now on every connection must receive exactly this message, and a long-poll must then be ended by the server. */
+  /** From now on every connection must receive exactly this message, once. */
   | { type: 'expect'; message: string }
-  /** Waits until every connection has. */
+  /** Waits until every connection has, and was then ended by the server if its protocol ends with a message. */
   | { type: 'receive' }
   /** Resets all connections, so that they leave no TIME_WAIT. */
   | { type: 'abort' };

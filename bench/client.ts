@@ -1,10 +1,11 @@
 /**
- * The bench's client process: opens long-polls or WebSockets, holds them, and checks every byte of what they receive.
+ * The bench's client process: opens connections of one protocol (wires.ts), holds them, and checks what they receive.
  *
- * It uses the same reactor as MegaComet so that it costs little, and it is the same for every server. It runs only
- * while a request of the bench is being worked on: an idle client takes nothing from the servers.
+ * It uses the same reactor as MegaComet so that it costs little, and it is the same for every server. Between the requests
+ * of the bench it looks at its connections only now and then: an idle client takes nothing from the servers.
  *
- * Invariant: `held` counts the connections in state HELD, `finished` those that ended as they should have.
+ * Invariants: `held` counts the connections in states HELD, RECEIVED and ANSWERED, `finished` those that have had the
+ * expected message and all that follows from it.
  */
 
 import { closeSync, openSync, readSync } from 'node:fs';
@@ -15,34 +16,42 @@ import { raiseDescriptorLimit } from '../src/linux/sockets.js';
 import { EpollReactor } from '../src/reactor/epoll.js';
 import type { ReactorEvents } from '../src/reactor/reactor.js';
 import { SendBuffers } from '../src/reactor/send-buffers.js';
-import type { ClientReply, ClientRequest, OpenRequest, Protocol } from './client-protocol.js';
+import type { ClientReply, ClientRequest, OpenRequest } from './client-protocol.js';
+import { AGAIN, MESSAGE, NOTHING, PING, pong, READY, WIRES, type Wire } from './wires.js';
 
 const CAPACITY = 20_000;
 const PHASE_TIMEOUT_MS = 60_000;
 const TURN_MS = 1;
+/** How often it answers pings, asks again and takes heartbeats out of the kernel while the bench wants nothing. */
+const IDLE_MS = 200;
 /** Source addresses: each has some 28,000 ports towards one server port. */
 const SOURCES = Array.from({ length: 8 }, (_, i) => encodeSocketAddress(`127.0.1.${i + 1}`, 0));
 
 const FREE = 0;
 const CONNECTING = 1;
-/** The upgrade was sent, its answer has not come. */
-const UPGRADING = 2;
+/** The request was sent; the server has not said yet that it listens for this connection. */
+const OPENING = 2;
 const HELD = 3;
-/** A long-poll that has its message: the server has to close it. */
-const ANSWERED = 4;
+/** It has the expected message, and stays. */
+const RECEIVED = 4;
+/** It has the expected message, and the server has to close it. */
+const ANSWERED = 5;
 
 class Client implements ReactorEvents {
   private readonly buffers = new SendBuffers();
   private readonly reactor = new EpollReactor({ capacity: CAPACITY, events: this, buffers: this.buffers });
   private readonly state = new Uint8Array(CAPACITY);
   /** What has come of an answer that is not whole yet. */
-  private readonly partial = new Map<number, Buffer>();
-  private protocol: Protocol = 'long-poll';
-  private channel: string | null = null;
-  private nextId = 0;
+  private readonly partial = new Map<number, string>();
+  /** Number of each connection's channel. */
+  private readonly channel = new Int32Array(CAPACITY);
+  private wire: Wire = WIRES.classic;
+  private channels = 1;
+  private next = 0;
   private connecting = 0;
   private held = 0;
   private finished = 0;
+  private goal = 0;
   private message: string | null = null;
   private failure: string | null = null;
 
@@ -51,10 +60,7 @@ class Client implements ReactorEvents {
       case 'open':
         return this.open(request);
       case 'expect':
-        this.reactor.turn(0);
-        this.message = request.message;
-        this.finished = 0;
-        return this.throwFailure();
+        return this.expect(request.message);
       case 'receive':
         return this.receive();
       case 'abort':
@@ -62,11 +68,25 @@ class Client implements ReactorEvents {
     }
   }
 
-  private async open({ port, protocol, channel, count, acceptQueueMax, connectingMax }: OpenRequest): Promise<void> {
+  /** Lets what nobody waits for happen: heartbeats, pings, ends. */
+  idle(): void {
+    this.reactor.turn(0);
+  }
+
+  private async open({
+    port,
+    protocol,
+    channels,
+    count,
+    first,
+    acceptQueueMax,
+    connectingMax,
+  }: OpenRequest): Promise<void> {
     const target = encodeSocketAddress('127.0.0.1', port);
     const goal = this.held + count;
-    this.protocol = protocol;
-    this.channel = channel;
+    this.wire = WIRES[protocol];
+    this.channels = channels ?? Number.POSITIVE_INFINITY;
+    this.next = first ?? this.next;
     let started = 0;
     await this.runUntil(
       () => this.held === goal,
@@ -83,9 +103,19 @@ class Client implements ReactorEvents {
     );
   }
 
+  private expect(message: string): void {
+    this.reactor.turn(0);
+    this.message = message;
+    this.finished = 0;
+    this.goal = this.held;
+    for (let connection = 0; connection < CAPACITY; connection++) {
+      if (this.state[connection] === RECEIVED) this.state[connection] = HELD;
+    }
+    this.throwFailure();
+  }
+
   private async receive(): Promise<void> {
-    const goal = this.held;
-    await this.runUntil(() => this.finished === goal);
+    await this.runUntil(() => this.finished === this.goal);
     this.message = null;
   }
 
@@ -96,7 +126,7 @@ class Client implements ReactorEvents {
       this.state[connection] = FREE;
       this.reactor.abort(connection);
     }
-    this.held = this.connecting = this.nextId = 0;
+    this.held = this.connecting = this.next = 0;
     this.partial.clear();
     this.throwFailure();
   }
@@ -127,13 +157,9 @@ class Client implements ReactorEvents {
 
   connected(connection: number): void {
     this.connecting--;
-    const head = this.protocol === 'websocket' ? upgradeHead() : pollHead(this.channel ?? `c${this.nextId++}`);
-    const buffer = this.buffers.allocate(head.length);
-    this.buffers.bytes(buffer).set(head);
-    const result = this.reactor.send(connection, buffer);
-    this.buffers.release(buffer);
-    if (result < 0) this.fail(connection, `send: ${errnoName(-result)}`);
-    else if (this.protocol === 'websocket') this.state[connection] = UPGRADING;
+    this.channel[connection] = this.next++ % this.channels;
+    this.send(connection, this.wire.request(this.channelOf(connection), null));
+    if (this.wire.greets) this.state[connection] = OPENING;
     else this.hold(connection);
   }
 
@@ -142,45 +168,55 @@ class Client implements ReactorEvents {
     this.held++;
   }
 
-  received(connection: number, bytes: Uint8Array, start: number, end: number): void {
-    const earlier = this.partial.get(connection);
-    const fresh = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
-    const all = earlier === undefined ? fresh : Buffer.concat([earlier, fresh]);
-    const verdict = this.judge(connection, all.toString('latin1'));
-    if (verdict === 'whole') this.partial.delete(connection);
-    else if (verdict === 'partial') this.partial.set(connection, Buffer.from(all));
-    else this.fail(connection, verdict);
+  private channelOf(connection: number): string {
+    return `c${this.channel[connection]}`;
   }
 
-  /** Advances the state with all the bytes that have come. Returns 'whole', 'partial', or what is wrong. */
-  private judge(connection: number, text: string): string {
-    switch (this.state[connection]) {
-      case UPGRADING:
-        if (!text.includes('\r\n\r\n')) return 'partial';
-        if (!text.startsWith('HTTP/1.1 101 ')) return `no upgrade: ${text.slice(0, 80)}`;
-        this.hold(connection);
-        return 'whole';
-      case HELD: {
-        if (this.message === null) return `unexpected bytes: ${text.slice(0, 80)}`;
-        const verdict =
-          this.protocol === 'websocket' ? judgeFrame(text, this.message) : judgeResponse(text, this.message);
-        if (verdict !== 'whole') return verdict;
-        if (this.protocol === 'websocket') {
-          this.finished++; // and stays open, held
-        } else {
-          this.state[connection] = ANSWERED;
-        }
-        return 'whole';
-      }
-      default:
-        return `bytes after the end: ${text.slice(0, 80)}`;
+  private send(connection: number, text: string): void {
+    const buffer = this.buffers.allocate(text.length);
+    this.buffers.bytes(buffer).set(Buffer.from(text, 'latin1'));
+    const result = this.reactor.send(connection, buffer);
+    this.buffers.release(buffer);
+    if (result < 0) this.fail(connection, `send: ${errnoName(-result)}`);
+  }
+
+  received(connection: number, bytes: Uint8Array, start: number, end: number): void {
+    const fresh = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
+    const elements = this.wire.split((this.partial.get(connection) ?? '') + fresh);
+    const rest = elements.pop()!;
+    if (rest !== '') this.partial.set(connection, rest);
+    else this.partial.delete(connection);
+    for (const element of elements) this.take(connection, element);
+  }
+
+  private take(connection: number, element: string): void {
+    const state = this.state[connection];
+    const verdict = this.wire.judge(element, this.channelOf(connection), this.message);
+    if (verdict === READY && state === OPENING) this.hold(connection);
+    else if (verdict === MESSAGE && state === HELD) this.takeMessage(connection, element);
+    else if (verdict === PING) this.send(connection, pong(element));
+    else if (verdict === AGAIN) this.send(connection, this.wire.request(this.channelOf(connection), element));
+    else if (verdict === MESSAGE) this.fail(connection, 'the message came twice');
+    else if (verdict !== NOTHING && verdict !== READY) this.fail(connection, verdict);
+  }
+
+  private takeMessage(connection: number, element: string): void {
+    if (this.wire.afterMessage === 'closed') {
+      this.state[connection] = ANSWERED;
+      return;
+    }
+    this.state[connection] = RECEIVED;
+    this.finished++;
+    if (this.wire.afterMessage === 'asks again') {
+      this.send(connection, this.wire.request(this.channelOf(connection), element));
     }
   }
 
   closed(connection: number, errno: number): void {
     const state = this.state[connection];
     this.state[connection] = FREE;
-    if (state === HELD || state === ANSWERED) this.held--;
+    this.partial.delete(connection);
+    if (state >= HELD) this.held--;
     if (state === ANSWERED && errno === 0) {
       this.finished++;
     } else {
@@ -192,37 +228,6 @@ class Client implements ReactorEvents {
   accepted(): void {}
   acceptingStopped(): void {}
   acceptingResumed(): void {}
-}
-
-function pollHead(id: string): Buffer {
-  return Buffer.from(`GET /${id}.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
-}
-
-/** The handshake of RFC 6455 section 1.3, with its example key. */
-function upgradeHead(): Buffer {
-  const fields = 'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13';
-  const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
-  return Buffer.from(`GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n${fields}\r\n${key}\r\n\r\n`);
-}
-
-/** A response must be 200 with the message as its body, framed by Content-Length, and announce the close. */
-function judgeResponse(text: string, message: string): string {
-  const end = text.indexOf('\r\n\r\n');
-  if (end < 0 || text.length < end + 4 + message.length) return 'partial';
-  const head = text.slice(0, end + 2).toLowerCase();
-  const right =
-    head.startsWith('http/1.1 200 ') &&
-    head.includes(`\r\ncontent-length: ${message.length}\r\n`) &&
-    head.includes('\r\nconnection: close\r\n') &&
-    text.slice(end + 4) === message;
-  return right ? 'whole' : `wrong response: ${text.slice(0, 200)}`;
-}
-
-/** One unmasked text frame of less than 126 bytes (RFC 6455 section 5.2). */
-function judgeFrame(text: string, message: string): string {
-  const frame = `\x81${String.fromCharCode(message.length)}${message}`;
-  if (text.length < frame.length && frame.startsWith(text)) return 'partial';
-  return text === frame ? 'whole' : `wrong frame: ${text.slice(0, 120)}`;
 }
 
 const tcpTable = Buffer.alloc(8192);
@@ -243,6 +248,7 @@ function acceptQueueLength(port: number): number {
 
 raiseDescriptorLimit();
 const client = new Client();
+setInterval(() => client.idle(), IDLE_MS);
 process.on('disconnect', () => process.exit(0));
 // Ctrl-C reaches the whole group; the bench ends its client by disconnecting.
 process.on('SIGINT', () => {});

@@ -1,7 +1,7 @@
 /**
  * The figures behind docs/adr/0006-io-uring.md: what a connection costs that is accepted, read once and idle, in the way of
- * the reactor (accepts into chosen slots, a linked first receive, a poll) and in that of multishot accept, with a poll or
- * with multishot receive and provided buffers.
+ * the reactor (batches of accepts into chosen slots, a first receive, a poll), with many accepts that wait instead, and in
+ * that of multishot accept, with a poll or with multishot receive and provided buffers.
  *
  *     npm run build && sudo node dist/bench/idle-receive.js      (root: /proc/slabinfo)
  *
@@ -12,11 +12,17 @@
 import { readFileSync } from 'node:fs';
 import { AF_INET, SOCK_CLOEXEC, SOCK_STREAM } from '../src/linux/constants.js';
 import { SystemError } from '../src/linux/errno.js';
-import { IORING_OP_ACCEPT, IORING_OP_RECV, IOSQE_FIXED_FILE, ioUringRegister } from '../src/linux/io-uring.js';
+import {
+  IORING_ACCEPT_DONTWAIT,
+  IORING_OP_ACCEPT,
+  IORING_OP_RECV,
+  IOSQE_FIXED_FILE,
+  ioUringRegister,
+} from '../src/linux/io-uring.js';
 import * as libc from '../src/linux/libc.js';
 import { mapNative } from '../src/linux/native-memory.js';
 import { encodeSocketAddress } from '../src/linux/socket-address.js';
-import { closeDescriptor, openListener, raiseDescriptorLimit } from '../src/linux/sockets.js';
+import { acceptQueueLength, closeDescriptor, openListener, raiseDescriptorLimit } from '../src/linux/sockets.js';
 import * as requests from '../src/reactor/io-uring-requests.js';
 import { ACCEPT, kindOf, RECEIVE } from '../src/reactor/io-uring-requests.js';
 import { Ring } from '../src/reactor/io-uring-ring.js';
@@ -56,25 +62,25 @@ function newRing(): Ring {
   return new Ring({ submissions: 256, completions: 1024, waiting: CLIENTS, files: CLIENTS + BATCH });
 }
 
-function single(): Way {
+/** Single accepts, a receive after each: `BATCH` of them wait, or as many as clients are queued do not wait. */
+function single(inBatches: boolean): Way {
   const ring = newRing();
   let slots = 0;
-  let armed = 0;
-  const arm = (fd: number): void => {
-    const slot = slots++;
-    const buffer = BUFFERS + (slot % BATCH);
-    armed++;
-    ring.keepTogether(2);
-    requests.accept(ring, fd, slot, slot, 0, true);
-    requests.receive(ring, slot, slot, buffer, bufferAddress(buffer), BUFFER_BYTES, 0);
-  };
+  let accepting = 0;
   const serve = (fd: number, count: number): void => {
     for (let read = 0; read < count; ) {
-      while (armed < BATCH && slots < CLIENTS + BATCH) arm(fd);
+      const wanted = inBatches ? (accepting === 0 ? acceptQueueLength(fd) : accepting) : BATCH;
+      for (; accepting < wanted && slots < CLIENTS + BATCH; accepting++) {
+        const slot = slots++;
+        requests.accept(ring, fd, slot, slot, 0, inBatches ? IORING_ACCEPT_DONTWAIT : 0);
+      }
       ring.enter(1, WAIT_MS);
       while (ring.next()) {
-        if (kindOf(ring.dataHigh) === ACCEPT) armed--;
-        else if (ring.result > 0) {
+        if (kindOf(ring.dataHigh) === ACCEPT) {
+          accepting--;
+          const buffer = BUFFERS + (ring.data % BATCH);
+          requests.receive(ring, ring.data, ring.data, buffer, bufferAddress(buffer), BUFFER_BYTES, 0);
+        } else if (ring.result > 0) {
           read++;
           requests.poll(ring, ring.data, ring.data);
         }
@@ -82,7 +88,7 @@ function single(): Way {
     }
     ring.enter(0, 0);
   };
-  return { name: 'single accepts, poll', ring, serve };
+  return { name: inBatches ? 'accepts in batches, poll' : 'accepts that wait, poll', ring, serve };
 }
 
 /** Multishot accept, and a multishot receive or a single one with a poll behind it. */
@@ -184,7 +190,7 @@ function run(way: Way, batch: number): { micros: number; bytes: number } {
   return { micros: (ms * 1000) / CLIENTS, bytes: bytes / CLIENTS };
 }
 
-const WAYS = [single, () => multishot(true), () => multishot(false)];
+const WAYS = [() => single(false), () => single(true), () => multishot(true), () => multishot(false)];
 
 raiseDescriptorLimit();
 for (const [pace, batch] of [

@@ -1,9 +1,12 @@
 /**
- * User-space memory for each idle connection of a whole server: `node dist/bench/memory.js [CONNECTIONS]`.
+ * User-space memory for each idle client of a whole server, each on a channel of its own:
  *
- * Starts a server for CONNECTIONS (100,000) with as many workers as that takes, holds 20 % and then 90 % of them with
- * megatest, and prints the slope of private memory over all workers, and over the manager; then sends a message to every
- * client, lets it poll again, and prints it once more, since traffic inflates many servers.
+ *     node dist/bench/memory.js [CONNECTIONS] [--transport classic|long-poll|sse|websocket] [-- OPTIONS OF SERVE]
+ *
+ * Starts a server for CONNECTIONS (100,000) with as many workers as that takes, holds 20 % and then 90 % of them, and prints
+ * the slope of private memory over all workers, and over the manager; then sends a message to every client and prints it once
+ * more, since traffic inflates many servers; and, for the transports that have a history, again when the messages have
+ * expired (--expiry-seconds: 70; the retention of serve is 60).
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -13,106 +16,150 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import type { ManagerStatus } from '../src/manager/manager.js';
-import { stablePrivateBytes } from './measure.js';
+import { ClassicCrowd, type Crowd, StreamCrowd } from './crowds.js';
+import { idleCpu, stablePrivateBytes } from './measure.js';
+import type { Protocol } from './wires.js';
 
 const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+const TRANSPORTS: readonly Protocol[] = ['classic', 'long-poll', 'sse', 'websocket'];
 const BATCH = 1000;
+const MESSAGE_BYTES = 100;
 const WAIT_MS = 120_000;
 const REST_MS = 8_000;
 
+interface MemoryOptions {
+  connections: number;
+  transport: Protocol;
+  expirySeconds: number;
+  serveOptions: string[];
+}
+
+/** Private memory, summed over the workers. */
+interface Memory {
+  workers: number;
+  manager: number;
+}
+
 class Measurement {
-  private readonly children: ChildProcess[] = [];
-  private readonly connections: number;
-  private readonly runDirectory: string;
+  private readonly options: MemoryOptions;
+  private readonly directory: string;
+  private readonly crowds: Crowd[] = [];
+  private server: ChildProcess | undefined;
   private api = '';
   private target = '';
 
-  constructor(connections: number, runDirectory: string) {
-    this.connections = connections;
-    this.runDirectory = runDirectory;
+  constructor(options: MemoryOptions, directory: string) {
+    this.options = options;
+    this.directory = directory;
   }
 
   async run(): Promise<void> {
-    const ports = ['--client-ports', '0', '--api-port', '0', '--classic-port', 'none'];
-    const room = String(Math.ceil(this.connections * 1.02));
-    const server = this.spawn('serve', ...ports, '--max-connections', room, '--run-dir', this.runDirectory);
-    let output = '';
-    server.stdout!.on('data', (chunk) => (output += chunk));
-    await until('the server to be ready', async () => output.includes('MegaComet is ready'));
-    this.target = /clients +http:\/\/(\S+)/.exec(output)![1];
-    this.api = /HTTP API +(\S+)/.exec(output)![1];
-
-    const [few, many] = [Math.round(this.connections * 0.2), Math.round(this.connections * 0.9)];
-    const warmUp = await this.hold('w', Math.round(this.connections * 0.1), 0);
-    warmUp.kill('SIGINT');
+    const { connections, transport, expirySeconds } = this.options;
+    await this.start();
+    const [few, many] = [Math.round(connections * 0.2), Math.round(connections * 0.9)];
+    const warmUp = this.newCrowd();
+    await this.hold(warmUp, Math.round(connections * 0.1));
+    await warmUp.end();
     await until('the warm-up to end', async () => (await this.status()).connections === 0);
-    await this.hold('a', few, 0);
-    const before = await this.privateBytes();
-    await this.hold('b', many - few, few);
-    const idle = await this.privateBytes();
-    await this.messageToAll('a', few);
-    await this.messageToAll('b', many - few);
-    const after = await this.privateBytes();
 
-    const slope = (bytes: number, from: number) => ((bytes - from) / (many - few)).toFixed(0).padStart(9);
+    const crowd = this.newCrowd();
+    await this.hold(crowd, few);
+    const before = await this.privateBytes();
+    await this.hold(crowd, many - few);
+    const print = (what: string, memory: Memory): void => {
+      const slope = (to: number, from: number) => ((to - from) / (many - few)).toFixed(0).padStart(9);
+      console.log(
+        `${what.padEnd(20)} ${slope(memory.workers, before.workers)}${slope(memory.manager, before.manager)}`,
+      );
+    };
     const { workers } = await this.status();
-    console.log(
-      `${many} connections on ${workers.length} workers, Node ${process.version}; bytes for each, from ${few} on`,
-    );
+    const where = `${transport} connections on ${workers.length} workers`;
+    console.log(`${many} ${where}, Node ${process.version}; bytes for each, from ${few} on`);
     console.log('                       workers  manager');
-    console.log(`idle                 ${slope(idle.workers, before.workers)}${slope(idle.manager, before.manager)}`);
-    console.log(`after a message each ${slope(after.workers, before.workers)}${slope(after.manager, before.manager)}`);
+    print('idle', await this.privateBytes());
+    await this.messageToAll(crowd);
+    print('after a message each', await this.privateBytes());
+    if (transport === 'classic') return;
+    await sleep(expirySeconds * 1000);
+    print('when it has expired', await this.privateBytes());
   }
 
   async end(): Promise<void> {
-    for (const child of this.children.reverse()) {
-      if (child.exitCode !== null || child.signalCode !== null) continue;
-      child.kill('SIGINT');
-      await once(child, 'exit');
-    }
+    for (const crowd of this.crowds) await crowd.end();
+    if (this.server === undefined || this.server.exitCode !== null || this.server.signalCode !== null) return;
+    this.server.kill('SIGINT');
+    await once(this.server, 'exit');
   }
 
-  private spawn(...args: string[]): ChildProcess {
-    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
-    this.children.push(child);
-    return child;
+  private async start(): Promise<void> {
+    const ports = ['--client-ports', '0', '--api-port', '0', '--classic-port', 'none'];
+    const room = String(Math.ceil(this.options.connections * 1.02));
+    const directories = ['--run-dir', join(this.directory, 'run'), '--data-dir', join(this.directory, 'data')];
+    const own = [...ports, '--max-connections', room, ...directories];
+    const argumentList = [MAIN, 'serve', ...own, ...this.options.serveOptions];
+    const server = spawn(process.execPath, argumentList, { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.server = server;
+    let output = '';
+    server.stdout.on('data', (chunk) => (output += chunk));
+    await until('the server to be ready', async () => output.includes('MegaComet is ready'));
+    this.target = /clients +http:\/\/(\S+)/.exec(output)![1];
+    this.api = /HTTP API +(\S+)/.exec(output)![1];
   }
 
-  /** Opens polls for `prefix`0 … and returns when they wait beside the `already` others. */
-  private async hold(prefix: string, count: number, already: number): Promise<ChildProcess> {
-    const options = ['--connections', `${count}`, '--prefix', prefix, '--hold', '600'];
-    const tester = this.spawn('megatest', '--target', this.target, ...options);
-    tester.stdout!.resume();
-    await until(`${count} connections`, async () => (await this.waiting()) === already + count);
-    return tester;
+  private newCrowd(): Crowd {
+    const { transport } = this.options;
+    const port = Number(this.target.slice(this.target.lastIndexOf(':') + 1));
+    const crowd = transport === 'classic' ? new ClassicCrowd(MAIN, this.target) : new StreamCrowd(port, transport);
+    this.crowds.push(crowd);
+    return crowd;
   }
 
-  private async messageToAll(prefix: string, count: number): Promise<void> {
-    const { messagesSent: before, connections: held } = await this.status();
-    for (let first = 0; first < count; first += BATCH) {
-      const length = Math.min(BATCH, count - first);
-      const batch = Array.from({ length }, (_, i) => ({ channel: `${prefix}${first + i}`, data: 'x'.repeat(100) }));
-      const body = JSON.stringify(batch);
+  /** Opens so many more and returns when the server has read every request. */
+  private async hold(crowd: Crowd, count: number): Promise<void> {
+    await crowd.hold(count);
+    await until('all to be held', () => this.holds(crowd.channels.length));
+    await this.idle();
+  }
+
+  private async holds(count: number): Promise<boolean> {
+    const { connections, workers } = await this.status();
+    const waiting = workers.reduce((sum, worker) => sum + (worker.waiting ?? 0), 0);
+    return (this.options.transport === 'classic' ? waiting : connections) === count;
+  }
+
+  private async messageToAll(crowd: Crowd): Promise<void> {
+    const { messagesSent: before } = await this.status();
+    const { channels } = crowd;
+    const data = 'message '.padEnd(MESSAGE_BYTES, 'x');
+    await crowd.expect(data);
+    const received = crowd.receive();
+    for (let first = 0; first < channels.length; first += BATCH) {
+      const batch = channels.slice(first, first + BATCH).map((channel) => ({ channel, data }));
       const headers = { 'content-type': 'application/json' };
+      const body = JSON.stringify(batch);
       const response = await fetch(`${this.api}/v1/publish`, { method: 'POST', headers, body });
       if (!response.ok) throw new Error(`publish answered ${response.status}: ${await response.text()}`);
       await response.arrayBuffer();
     }
-    await until('all to be delivered', async () => (await this.status()).messagesSent === before + count);
-    await until('all to wait again', async () => (await this.waiting()) === held);
+    await received;
+    await until('all to be sent', async () => (await this.status()).messagesSent === before + channels.length);
+    await until('all to be held again', () => this.holds(channels.length));
+    await this.idle();
   }
 
-  private async privateBytes(): Promise<{ workers: number; manager: number }> {
+  private async idle(): Promise<void> {
+    const { pid, workers } = await this.status();
+    await idleCpu([pid, ...workers.map((worker) => worker.pid)]);
+  }
+
+  private async privateBytes(): Promise<Memory> {
     // A process gives memory back once it has rested for some seconds (src/linux/memory-at-rest.ts).
     await sleep(REST_MS);
     const { pid, workers } = await this.status();
     const [manager, ...rest] = await stablePrivateBytes([pid, ...workers.map((worker) => worker.pid)]);
     return { manager, workers: rest.reduce((sum, bytes) => sum + bytes, 0) };
-  }
-
-  private async waiting(): Promise<number> {
-    return (await this.status()).workers.reduce((sum, { waiting }) => sum + (waiting ?? 0), 0);
   }
 
   private async status(): Promise<ManagerStatus> {
@@ -128,19 +175,44 @@ async function until(what: string, condition: () => Promise<boolean>): Promise<v
   }
 }
 
-const connections = Number(process.argv[2] ?? 100_000);
-if (!Number.isInteger(connections) || connections < 1000 || connections > 2_000_000) {
-  console.error('usage: node dist/bench/memory.js [CONNECTIONS], 1,000 to 2,000,000');
+/** @returns null where they are wrong */
+function readOptions(): MemoryOptions | null {
+  const { values, positionals, tokens } = parseArgs({
+    allowPositionals: true,
+    tokens: true,
+    options: {
+      transport: { type: 'string', default: 'classic' },
+      'expiry-seconds': { type: 'string', default: '70' },
+    },
+  });
+  const terminator = tokens.find(({ kind }) => kind === 'option-terminator');
+  const own = tokens.filter(
+    ({ kind, index }) => kind === 'positional' && index < (terminator?.index ?? Infinity),
+  ).length;
+  const connections = Number(positionals[0] !== undefined && own > 0 ? positionals[0] : 100_000);
+  const transport = TRANSPORTS.find((name) => name === values.transport);
+  const expirySeconds = Number(values['expiry-seconds']);
+  const right = Number.isInteger(connections) && connections >= 1000 && connections <= 2_000_000;
+  if (!right || own > 1 || transport === undefined || !(expirySeconds >= 0 && expirySeconds <= 200)) return null;
+  return { connections, transport, expirySeconds, serveOptions: positionals.slice(own) };
+}
+
+const options = readOptions();
+if (options === null) {
+  console.error(
+    `usage: node dist/bench/memory.js [CONNECTIONS] [--transport ${TRANSPORTS.join('|')}] [--expiry-seconds N] [-- OPTIONS OF SERVE]\n` +
+      'CONNECTIONS: 1,000 to 2,000,000; N: 0 to 200',
+  );
   process.exit(2);
 }
-const runDirectory = await mkdtemp(join(tmpdir(), 'megacomet-memory-'));
-const measurement = new Measurement(connections, runDirectory);
+const directory = await mkdtemp(join(tmpdir(), 'megacomet-memory-'));
+const measurement = new Measurement(options, directory);
 let ended = false;
 const end = async () => {
   if (ended) return;
   ended = true;
   await measurement.end();
-  await rm(runDirectory, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 };
 process.once('SIGINT', () => void end().then(() => process.exit(1)));
 try {

@@ -1,14 +1,7 @@
 /** From the samples of all rounds to the summary of a row, and from the summaries to a table. */
 
+import { type Cost, totalOf, userOf } from './costs.js';
 import { median } from './measure.js';
-import type { ServerProcess } from './rows.js';
-
-/** What one process spent on one connection or message, in microseconds of CPU time. */
-export interface Cost {
-  role: ServerProcess['role'];
-  total: number;
-  user: number;
-}
 
 /** The CPU time of one pass, by process. */
 export interface Pass {
@@ -66,18 +59,10 @@ function summarizeCpu(passes: Cost[][], reference: Cost[][]): CpuSummary {
   const ofRole = (role: string): number => median(passes.map((costs) => totalOf(costs.filter((c) => c.role === role))));
   return {
     micros: median(totals),
-    userMicros: median(passes.map((costs) => sum(costs.map((cost) => cost.user)))),
+    userMicros: median(passes.map(userOf)),
     byRole: roles.length < 2 ? {} : Object.fromEntries(roles.map((role) => [role, ofRole(role)])),
     ratio: ratios.length === 0 ? null : median(ratios),
   };
-}
-
-function totalOf(costs: Cost[]): number {
-  return sum(costs.map((cost) => cost.total));
-}
-
-function sum(numbers: number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** A row that ran, or the reason why there is none. */
@@ -109,11 +94,15 @@ export function formatTable(outcomes: Outcome[]): string {
       notes.push(`${title}: the manager's index takes another ${manager} bytes for each connection with its own id`);
     }
   }
-  const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column].length)));
-  const rows = lines.map((line) =>
-    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  '),
-  );
-  return [...rows, ...(notes.length > 0 ? ['', ...notes] : [])].join('\n');
+  return [alignColumns(lines), ...(notes.length > 0 ? ['', ...notes] : [])].join('\n');
+}
+
+/** A table of which the first column is text and the others are figures. */
+export function alignColumns(lines: string[][]): string {
+  const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  return lines
+    .map((line) => line.map((cell, i) => (i === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[i]))).join('  '))
+    .join('\n');
 }
 
 function cpuCells({ micros, userMicros, ratio }: CpuSummary): string[] {

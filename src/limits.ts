@@ -163,8 +163,8 @@ export const CONNECTION_BYTES = {
 export const CONNECTION_BYTES_MAX = 64;
 
 /**
- * Memory of each further subscription of a connection, in the same way. On a channel that exists it is the row alone, on one of
- * its own all of it.
+ * Memory of each further subscription of a connection, in the same way (worker/subscription-memory.test.ts). On a channel that
+ * exists it is the row alone, on one of its own all of it.
  */
 export const SUBSCRIPTION_BYTES = {
   /** src/worker/subscriptions.ts: five columns of i32. */

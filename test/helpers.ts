@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readManagerFile } from '../src/manager/run-directory.js';
@@ -30,12 +30,13 @@ function cleanEnvironment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(own), ...extra };
 }
 
-/** Runs one command of the command line to its end. */
+/** Runs one command of the command line to its end. A server that it starts keeps nothing on this machine's disk. */
 export async function runCommand(
   args: string[],
   options: { env?: NodeJS.ProcessEnv; input?: string; script?: string } = {},
 ): Promise<CommandResult> {
-  const child = spawn(process.execPath, [options.script ?? mainPath, ...args], { env: cleanEnvironment(options.env) });
+  const env = cleanEnvironment({ MEGACOMET_LOG: 'memory', ...options.env });
+  const child = spawn(process.execPath, [options.script ?? mainPath, ...args], { env });
   const result: CommandResult = { exitCode: null, stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => (result.stdout += chunk));
   child.stderr.on('data', (chunk) => (result.stderr += chunk));
@@ -104,7 +105,7 @@ export interface TestServer {
 }
 
 export interface StartOptions {
-  /** A run directory to use (again); without it a fresh one, removed by `stop`. */
+  /** A run directory to use (again), with a data directory beside it; without it fresh ones, removed by `stop`. */
   runDirectory?: string;
   env?: NodeJS.ProcessEnv;
 }
@@ -120,6 +121,7 @@ export async function startServer(args: string[] = [], options: StartOptions = {
   const temporary = options.runDirectory === undefined ? await temporaryRunDirectory() : null;
   const runDirectory = options.runDirectory ?? temporary!.path;
   const free = ['--client-ports', '0', '--classic-port', '0', '--api-port', '0', '--workers', '2'];
+  free.push('--data-dir', join(dirname(runDirectory), 'data'));
   free.push('--reactor', process.env['MEGACOMET_TEST_REACTOR'] ?? 'auto');
   const child = spawn(process.execPath, [mainPath, 'serve', '--run-dir', runDirectory, ...free, ...args], {
     env: cleanEnvironment(options.env),

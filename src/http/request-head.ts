@@ -155,6 +155,8 @@ export class RequestHead {
   /** By HEADER_…: where the value begins, without the white space around it; 0 if there is no such field. */
   readonly valueStart = new Int32Array(HEADER_NAMES.length);
   readonly valueEnd = new Int32Array(HEADER_NAMES.length);
+  /** Bit 1 << HEADER_… is set if there is a value. */
+  present = 0;
   /** Bit 1 << HEADER_… is set if the field came more than once; `valueStart` tells of the first. */
   repeated = 0;
 
@@ -174,8 +176,11 @@ export class RequestHead {
     this.expectContinue = false;
     this.headLength = 0;
     this.resume = 0;
-    this.valueStart.fill(0);
-    this.valueEnd.fill(0);
+    for (let present = this.present; present !== 0; present &= present - 1) {
+      const header = 31 - Math.clz32(present & -present);
+      this.valueStart[header] = this.valueEnd[header] = 0;
+    }
+    this.present = 0;
     this.repeated = 0;
     this.authorityStart = 0;
     this.authorityEnd = 0;
@@ -358,6 +363,7 @@ function parseField(bytes: Uint8Array, start: number, end: number, head: Request
   while (from < to && isWhite(bytes[from]!)) from++;
   while (to > from && isWhite(bytes[to - 1]!)) to--;
   if (head.valueStart[header] === 0) {
+    head.present |= 1 << header;
     head.valueStart[header] = from;
     head.valueEnd[header] = to;
   } else {
@@ -408,6 +414,7 @@ function finish(head: RequestHead, length: number): number {
   if (head.chunked && (head.contentLength >= 0 || minorVersion === 0)) return BAD_REQUEST;
   if (head.authorityEnd !== 0) {
     // RFC 9112 section 3.2.2: the target's authority replaces what Host says.
+    head.present |= 1 << HEADER_HOST;
     valueStart[HEADER_HOST] = head.authorityStart;
     valueEnd[HEADER_HOST] = head.authorityEnd;
   }

@@ -40,6 +40,8 @@ export interface FramePublication {
 export class FrameWriter {
   #batch: Buffer | null = null;
   #length = 0;
+  /** Bytes of the batch before this one: the next is likely to be as large, and need not grow until then. */
+  #lastBytes = BATCH_BYTES_FIRST;
 
   /** Bytes collected and not taken yet. */
   get length(): number {
@@ -188,6 +190,7 @@ export class FrameWriter {
   /** Gives away all that was collected. The caller owns the buffer from now on; the writer begins a new one. */
   take(): Buffer {
     const batch = this.#batch === null ? Buffer.alloc(0) : this.#batch.subarray(0, this.#length);
+    this.#lastBytes = Math.max(BATCH_BYTES_FIRST, this.#length);
     this.#batch = null;
     this.#length = 0;
     return batch;
@@ -206,7 +209,11 @@ export class FrameWriter {
     const batch = this.#reserve(FRAME_HEADER_BYTES + payloadBytes);
     this.#batch = batch;
     this.#length = at + FRAME_HEADER_BYTES + payloadBytes;
-    batch.writeUInt32LE(1 + payloadBytes, at);
+    const length = 1 + payloadBytes;
+    batch[at] = length;
+    batch[at + 1] = length >> 8;
+    batch[at + 2] = length >> 16;
+    batch[at + 3] = length >> 24;
     batch[at + 4] = type;
     return at + FRAME_HEADER_BYTES;
   }
@@ -216,7 +223,7 @@ export class FrameWriter {
     const batch = this.#batch;
     const needed = this.#length + bytes;
     if (batch !== null && batch.length >= needed) return batch;
-    const capacity = Math.max(needed, batch === null ? BATCH_BYTES_FIRST : batch.length * 2);
+    const capacity = Math.max(needed, batch === null ? this.#lastBytes : batch.length * 2);
     // Not from Node's shared pool, which the whole batch would pin for as long as the socket holds it.
     const larger = Buffer.allocUnsafeSlow(capacity);
     if (batch !== null) batch.copy(larger, 0, 0, this.#length);

@@ -46,6 +46,7 @@ export const TCP_MAXSEG = 2;
 export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
 export const TCP_KEEPCNT = 6;
+export const TCP_INFO = 11;
 
 // epoll(7): linux/eventpoll.h
 export const EPOLL_CLOEXEC = SOCK_CLOEXEC;

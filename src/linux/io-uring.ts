@@ -4,7 +4,7 @@
  * io_uring_register(2).
  *
  *     struct io_uring_sqe, 64 bytes, in 32-bit words as the reactor uses them
- *       0  operation u8 | flags u8 | ioprio u16
+ *       0  operation u8 | flags u8 | ioprio u16 (accept: how it begins)
  *       1  descriptor, or index of a direct one
  *       2  offset u64 (connect: length of the address)
  *       4  address u64 (cancel: user_data to look for)
@@ -68,6 +68,7 @@ export const IORING_SETUP_TASKRUN_FLAG = 1 << 9; // 5.19
 export const IORING_SETUP_SINGLE_ISSUER = 1 << 12; // 6.0
 export const IORING_SETUP_DEFER_TASKRUN = 1 << 13; // 6.1
 export const IORING_SETUP_NO_SQARRAY = 1 << 16; // 6.6
+export const IORING_FEAT_RECVSEND_BUNDLE = 1 << 14; // 6.10
 export const IORING_FEAT_NO_IOWAIT = 1 << 17; // 6.15
 export const IORING_OFF_SQ_RING = 0;
 export const IORING_OFF_SQES = 0x10000000;
@@ -110,10 +111,13 @@ export const IO_URING_OP_SUPPORTED = 1 << 0;
 
 // Flags of a submission
 export const IOSQE_FIXED_FILE = 1 << 0;
-export const IOSQE_IO_LINK = 1 << 2;
 export const IOSQE_CQE_SKIP_SUCCESS = 1 << 6; // 5.17
 
-/** Flag of a completed receive: more bytes are there already, or the end of stream. */
+// How an accept begins (in ioprio): fail with EAGAIN when nobody waits; wait for a client before the first attempt
+export const IORING_ACCEPT_DONTWAIT = 1 << 1; // 6.10
+export const IORING_ACCEPT_POLL_FIRST = 1 << 2; // 6.10
+
+/** Flag of a completed receive: more bytes are there already, or the end of stream. Of an accept (6.10): more clients. */
 export const IORING_CQE_F_SOCK_NONEMPTY = 1 << 2; // 5.19
 
 // Operations

@@ -18,6 +18,7 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
+  TCP_INFO,
   TCP_KEEPCNT,
   TCP_KEEPIDLE,
   TCP_KEEPINTVL,
@@ -32,6 +33,10 @@ import { addressFamily, addressPort, encodeSocketAddress } from './socket-addres
 const scratch = mapNative(4096);
 const scratchWords = new Int32Array(scratch.bytes.buffer, 0, 64);
 const scratchView = new DataView(scratch.bytes.buffer);
+
+/** struct tcp_info (linux/tcp.h): eight bytes, then words: rto, ato, snd_mss, rcv_mss, unacked … */
+const TCP_INFO_UNACKED = 24;
+const TCP_INFO_BYTES = TCP_INFO_UNACKED + 4;
 
 export interface ListenerOptions {
   /** An IP address or `localhost`. `::` takes IPv6 only, so that it can stand beside 0.0.0.0. */
@@ -101,6 +106,17 @@ export function setSocketOption(fd: number, level: number, option: number, value
   scratchWords[0] = value;
   if (libc.setsockopt(fd, level, option, scratch.address, 4) === -1)
     throw new SystemError('setsockopt', libc.lastErrno());
+}
+
+/**
+ * Clients that wait to be accepted: of a listening socket, `tcpi_unacked` of struct tcp_info (tcp(7)) is that.
+ *
+ * @returns 1 for a listener that is not TCP, since nobody knows
+ */
+export function acceptQueueLength(fd: number): number {
+  scratchWords[0] = TCP_INFO_BYTES;
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address + 4, scratch.address) === -1) return 1;
+  return scratchWords[1 + TCP_INFO_UNACKED / 4];
 }
 
 /** Two connected stream sockets, closed on exec. */

@@ -3,7 +3,8 @@
  *
  *     lock          flock(2), held while the log is open; never removed, so that two logs cannot lock two files
  *     state.json    {@link State}: which history this is, and how the last log that had it ended
- *     history.mdb   the database (lmdb-store.ts); unsynced.mdb instead where nothing is ever synced
+ *     history.mdb   the database (lmdb-store.ts)
+ *     checkpoint    what it is taken back to after a power failure (checkpoint.ts)
  *
  * Whether history was lost is decided here, before the database is opened. A log that was closed has lost nothing. One that was
  * killed has lost nothing either while the machine runs on, because what it wrote is in the page cache. Where the machine has
@@ -31,6 +32,7 @@ import { newEpoch } from './memory.js';
 /** When what was appended is made to survive a power failure; see lmdb.ts. */
 export type FsyncPolicy = 'always' | 'interval' | 'never';
 
+const POLICIES: readonly FsyncPolicy[] = ['always', 'interval', 'never'];
 const FORMAT = 1;
 
 interface State {
@@ -46,8 +48,8 @@ interface State {
 export class DataDirectory {
   readonly path: string;
   readonly epoch: string;
-  /** What is found of the history must not be trusted: it was never synced, and the machine was started anew. */
-  readonly discardUnsynced: boolean;
+  /** What a power failure made necessary before the database is opened. */
+  readonly recovery: 'none' | 'checkpoint' | 'discard';
   readonly #lock: number;
   readonly #state: State;
 
@@ -64,9 +66,9 @@ export class DataDirectory {
     try {
       const state = this.#readState();
       const rebooted = state !== null && !state.closed && state.bootId !== bootId;
-      const sure = state !== null && this.databases.length > 0 && (!rebooted || state.fsync === 'always');
-      this.epoch = sure ? state.epoch : newEpoch();
-      this.discardUnsynced = rebooted;
+      const recoveries = { always: 'none', interval: 'checkpoint', never: 'discard' } as const;
+      this.recovery = rebooted ? recoveries[state.fsync] : 'none';
+      this.epoch = state !== null && this.recovery === 'none' && existsSync(this.database) ? state.epoch : newEpoch();
       this.#state = { format: FORMAT, epoch: this.epoch, bootId, fsync, closed: false };
       this.#writeState();
     } catch (error) {
@@ -75,14 +77,12 @@ export class DataDirectory {
     }
   }
 
-  /** Paths of the databases that are there. */
-  get databases(): string[] {
-    return [this.database(true), this.database(false)].filter((path) => existsSync(path));
+  get database(): string {
+    return join(this.path, 'history.mdb');
   }
 
-  /** @param synced false for the database of `--fsync never`, which LMDB keeps in another format */
-  database(synced: boolean): string {
-    return join(this.path, synced ? 'history.mdb' : 'unsynced.mdb');
+  get checkpoint(): string {
+    return join(this.path, 'checkpoint');
   }
 
   /** Everything is on the disk. Call it last. */
@@ -100,7 +100,7 @@ export class DataDirectory {
   #readState(): State | null {
     const path = join(this.path, 'state.json');
     if (!existsSync(path)) {
-      if (this.databases.length === 0) return null;
+      if (!existsSync(this.database)) return null;
       throw unusable(this.path, 'has a database but no state.json');
     }
     let state: State;
@@ -109,7 +109,7 @@ export class DataDirectory {
     } catch (error) {
       throw unusable(this.path, 'has a damaged state.json', error);
     }
-    if (state?.format !== FORMAT || typeof state.epoch !== 'string') {
+    if (state?.format !== FORMAT || !/^[0-9a-f]{12}$/.test(state.epoch) || !POLICIES.includes(state.fsync)) {
       throw unusable(this.path, 'was written by another version, or is not a log');
     }
     return state;

@@ -10,25 +10,18 @@
  * transaction uses, so freed pages are used again by later ones: the file does not shrink, and stays as large as what was once
  * retained at the same time.
  *
- * Two kinds of files, because LMDB needs to know from the start:
- *
- * - *synced*: lmdb-js's overlapping sync. A transaction is committed to the page cache by a thread of its own, which then syncs
- *   it while the next one is being written. The last synced state stays whole, and is what a power failure leaves.
- * - *unsynced*: MDB_NOSYNC. Committing is a few writes to the page cache, made by the caller: the cheapest. A power failure may
- *   leave a file that is damaged, so the next log throws it away.
+ * How a group is committed depends on the policy. `always`: LMDB's own way, which syncs the pages, then the meta page, in a thread
+ * of its own. Otherwise a few writes to the page cache, made by the caller, by far the cheapest; `interval` adds checkpoints
+ * (checkpoint.ts).
  */
 
-import { closeSync, existsSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { type Database, open, type RootDatabase, type TransactionFlags } from 'lmdb';
-import { type DataDirectory, diskFailure, unusable } from './data-directory.js';
+import { Checkpoints, isLmdb, restoreCheckpoint, syncDatabase } from './checkpoint.js';
+import { type DataDirectory, diskFailure, type FsyncPolicy, unusable } from './data-directory.js';
 
 /** TransactionFlags of lmdb-js, whose enum does not exist at run time: commit before returning, do not sync. */
 const COMMIT_UNSYNCED = 0x10002 as TransactionFlags;
-/** At most this much is copied in one transaction when a database changes its kind. */
-const COPIED_ENTRIES = 1000;
-/** MDB_MAGIC of lmdb's mdb.c, in the first page behind its header of 16 bytes. */
-const MAGIC = 0xbeefc0de;
-const MAGIC_AT = 16;
 
 /** What one group changes. */
 export interface Changes {
@@ -53,37 +46,34 @@ interface Tables {
 
 export class LmdbStore {
   readonly #path: string;
-  readonly #synced: boolean;
+  readonly #fsync: FsyncPolicy;
   readonly #root: RootDatabase<Buffer>;
   readonly #tables: Tables;
+  readonly #checkpoints: Checkpoints;
   #floor: number;
 
   /**
-   * Opens the database of the directory, in the kind that is asked for; copies one of the other kind.
+   * Opens the database of the directory; after a power failure what is left of it.
    *
-   * @throws LogError ELOGFORMAT, ELOGFULL, ELOGIO
+   * @throws LogError (as a rejection) ELOGFORMAT, ELOGFULL, ELOGIO
    */
-  static async open(directory: DataDirectory, synced: boolean): Promise<LmdbStore> {
-    const path = directory.database(synced);
-    const other = directory.database(!synced);
-    if (directory.discardUnsynced) removeDatabase(directory.database(false));
-    // One of the two names is there at any time. A copy without it is complete, one beside it is not.
-    const copy = `${path}.new`;
-    for (const left of [copy, `${other}.new`]) if (directory.databases.length > 0) removeDatabase(left);
-    if (existsSync(other)) {
-      await copyDatabase(other, !synced, copy, synced);
-      removeDatabase(other);
-    }
-    if (existsSync(copy)) renameSync(copy, path);
-    removeDatabase(`${other}.new`);
-    return new LmdbStore(path, synced);
+  static async open({ database, checkpoint, recovery }: DataDirectory, fsync: FsyncPolicy): Promise<LmdbStore> {
+    const restored = recovery === 'checkpoint' && existsSync(database) && restoreCheckpoint(database, checkpoint);
+    if (recovery === 'discard' || (recovery === 'checkpoint' && !restored)) rmSync(database, { force: true });
+    // The table of readers, which are gone.
+    rmSync(`${database}-lock`, { force: true });
+    const store = new LmdbStore(database, checkpoint, fsync);
+    // Before anything is written: the pages of the checkpoint before are not held on to any more.
+    if (fsync === 'interval') await store.sync();
+    return store;
   }
 
-  private constructor(path: string, synced: boolean) {
+  private constructor(path: string, checkpoint: string, fsync: FsyncPolicy) {
     this.#path = path;
-    this.#synced = synced;
-    this.#root = openRoot(path, synced);
+    this.#fsync = fsync;
+    this.#root = openRoot(path, fsync === 'always');
     this.#tables = openTables(this.#root);
+    this.#checkpoints = new Checkpoints(this.#root, path, checkpoint);
     this.#floor = this.#tables.state.get('floor')?.readDoubleLE() ?? 0;
   }
 
@@ -92,13 +82,13 @@ export class LmdbStore {
   }
 
   /**
-   * Writes a group. Resolves when it is in the page cache: it survives the process.
+   * Writes a group. Resolves when it survives the process; with `always` a power failure as well.
    *
    * @throws LogError (as a rejection) ELOGFULL, ELOGIO; then nothing of it was written, and the next group may succeed
    */
   async commit(changes: Changes): Promise<void> {
     try {
-      if (this.#synced) await this.#root.batch(() => this.#write(changes));
+      if (this.#fsync === 'always') await this.#root.batch(() => this.#write(changes));
       else this.#root.transactionSync(() => this.#write(changes), COMMIT_UNSYNCED);
       this.#floor = changes.floor;
     } catch (error) {
@@ -110,18 +100,17 @@ export class LmdbStore {
   }
 
   /**
-   * Resolves when everything committed is on the disk: fdatasync(2), in a thread of its own.
+   * Resolves when everything committed before survives a power failure. One at a time.
    *
-   * @throws LogError (as a rejection) ELOGIO
+   * @throws LogError (as a rejection) ELOGFULL, ELOGIO
    */
-  sync(): Promise<void> {
-    const { sync } = this.#root as unknown as { sync(callback: (error?: Error) => void): void };
-    return new Promise((resolve, reject) => {
-      sync.call(this.#root, (error) => {
-        if (error === undefined) resolve();
-        else reject(diskFailure(this.#path, 'could not sync', error));
-      });
-    });
+  async sync(): Promise<void> {
+    try {
+      if (this.#fsync === 'interval') await this.#checkpoints.make();
+      else await syncDatabase(this.#root);
+    } catch (error) {
+      throw diskFailure(this.#path, 'could not sync', error);
+    }
   }
 
   /** @throws LogError ELOGFORMAT where the block is not there */
@@ -157,6 +146,7 @@ export class LmdbStore {
   /** Syncs and closes. */
   async close(): Promise<void> {
     await this.sync();
+    this.#checkpoints.end();
     await this.#root.close();
   }
 
@@ -182,7 +172,7 @@ function openRoot(path: string, synced: boolean): RootDatabase<Buffer> {
       noSubdir: true,
       encoding: 'binary',
       noSync: !synced,
-      overlappingSync: synced,
+      overlappingSync: false,
       // A group is one batch already; else lmdb-js would wrap it in another, whose failure nobody could catch.
       eventTurnBatching: false,
     });
@@ -195,49 +185,6 @@ function openTables(root: RootDatabase<Buffer>): Tables {
   const table = <K extends string | number>(name: string): Table<K> =>
     root.openDB<Buffer, K>({ name, encoding: 'binary' });
   return { blocks: table('blocks'), marks: table('marks'), queue: table('queue'), state: table('state') };
-}
-
-function isLmdb(path: string): boolean {
-  const bytes = Buffer.alloc(4);
-  const descriptor = openSync(path, 'r');
-  try {
-    return readSync(descriptor, bytes, 0, 4, MAGIC_AT) === 4 && bytes.readUInt32LE() === MAGIC;
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-async function copyDatabase(from: string, fromSynced: boolean, to: string, toSynced: boolean): Promise<void> {
-  const source = openRoot(from, fromSynced);
-  const target = openRoot(to, toSynced);
-  const sources = openTables(source);
-  const targets = openTables(target);
-  for (const name of ['blocks', 'marks', 'queue', 'state'] as const) {
-    let last: unknown;
-    for (let copied = COPIED_ENTRIES; copied === COPIED_ENTRIES; ) {
-      copied = 0;
-      const table = targets[name] as Table<string | number>;
-      const rest = (sources[name] as Table<string | number>).getRange({
-        ...(last !== undefined && { start: last as string, exclusiveStart: true }),
-        limit: COPIED_ENTRIES,
-      });
-      target.transactionSync(() => {
-        for (const { key, value } of rest) {
-          table.putSync(key, value);
-          last = key;
-          copied++;
-        }
-      });
-    }
-  }
-  await target.flushed;
-  await target.close();
-  await source.close();
-}
-
-/** LMDB keeps its table of readers in a file beside the database. */
-function removeDatabase(path: string): void {
-  for (const file of [path, `${path}-lock`]) rmSync(file, { force: true });
 }
 
 function double(value: number): Buffer {

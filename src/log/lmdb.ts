@@ -10,14 +10,13 @@
  * *When does a power failure lose something?* `--fsync` says what append waits for:
  *
  *     always     until the group is on the disk. Nothing is lost.
- *     interval   until it is in the page cache. It is synced right behind, and at the latest by the sync of every second, whose
- *                failure is noticed. The last moments are lost, a second at most.
- *     never      as interval, without any sync. All is lost that is there.
+ *     interval   until it is in the page cache. A checkpoint every second brings all to the disk: a second or two are lost.
+ *     never      as interval, without checkpoints. All is lost that is there.
  *
  * Where something may have been lost the epoch changes: clients are told of a gap, and get what is left (data-directory.ts).
  *
  * *Dropping* changes the rows at once and the disk with the next group. After a crash the rules of retention are applied to what
- * is found: what had been dropped but not deleted may be there again, never with a hole behind it. A block is deleted when all its
+ * is found: what had been dropped for the sake of totalBytes may be there again, never with a hole behind it. A block is deleted when all its
  * publications have gone; sparse blocks are moved together (block-book.ts).
  */
 
@@ -50,7 +49,6 @@ const GROUP_BYTES = 4 << 20;
 const CACHED_BLOCKS = 128;
 /** Sparse blocks that one call of `expire` has moved together: 1 MiB is read at most. */
 const MOVED_BLOCKS = 64;
-const SYNC_INTERVAL_MS = 1000;
 
 export interface LmdbLogOptions {
   /** Absolute. It is made where it is missing. */
@@ -98,7 +96,7 @@ interface Moved {
 export async function openLmdbLog(options: LmdbLogOptions, parts: LmdbLogParts = {}): Promise<LmdbLog> {
   const directory = new DataDirectory(options.directory, options.fsync, parts.bootId);
   try {
-    return new LmdbLog(directory, await LmdbStore.open(directory, options.fsync !== 'never'), options, parts);
+    return new LmdbLog(directory, await LmdbStore.open(directory, options.fsync), options, parts);
   } catch (error) {
     directory.abandon();
     throw error;
@@ -133,7 +131,6 @@ export class LmdbLog implements Log {
   #failed: LogError | null = null;
   #syncing = false;
   #unsynced = false;
-  #nextSyncMs = 0;
 
   /** Use {@link openLmdbLog}. */
   constructor(directory: DataDirectory, store: LmdbStore, options: LmdbLogOptions, parts: LmdbLogParts) {
@@ -185,7 +182,7 @@ export class LmdbLog implements Log {
   }
 
   consumed(channel: string, sequence: number): void {
-    if (this.#retained.consumed(channel, sequence)) this.#queue.set(channel, sequence);
+    if (this.#retained.consumed(channel, sequence)) this.#queue.set(channel, Math.min(sequence, this.#last));
   }
 
   expire(): void {
@@ -194,8 +191,7 @@ export class LmdbLog implements Log {
     // While a group is being written, its own moves are not yet in the book.
     if (!this.#busy) this.#sparse = this.#book.sparse(MOVED_BLOCKS);
     if (this.#hasChanges) this.#schedule();
-    if (this.#fsync === 'interval' && this.#unsynced && this.#clock.steadyMs() >= this.#nextSyncMs)
-      void this.#syncNow();
+    if (this.#fsync === 'interval' && this.#unsynced && !this.#syncing) void this.#sync();
   }
 
   async close(): Promise<void> {
@@ -203,6 +199,8 @@ export class LmdbLog implements Log {
     this.#closed = true;
     while (this.#busy || this.#syncing) await new Promise<void>((resolve) => this.#idle.push(resolve));
     try {
+      // So that what was dropped, but lies in a block with something retained, stays dropped.
+      for (const [sequence, channel] of this.#retained.losses()) this.#emptied.set(sequence, channel);
       if (this.#failed === null && this.#hasChanges) await this.#writeGroup([]);
       await this.#store.close();
     } catch (error) {
@@ -250,7 +248,7 @@ export class LmdbLog implements Log {
     for (const [i, { resolve }] of group.entries()) resolve(answers[i]!);
   }
 
-  /** Writes one transaction and, when it is as durable as the policy asks, lets the rows follow. */
+  /** Writes one transaction and, when it is committed, lets the rows follow. */
   async #writeGroup(group: readonly Waiting[]): Promise<Appended[][]> {
     const timeMs = this.#clock.wallMs();
     const bornMs = this.#clock.steadyMs();
@@ -274,10 +272,6 @@ export class LmdbLog implements Log {
     }
     this.#nextBlock = writer.nextBlock;
     this.#unsynced = true;
-    if (this.#fsync === 'always') {
-      await this.#syncNow();
-      if (this.#failed !== null) throw this.#failed;
-    }
     this.#moveRows(moved);
     this.#addRows(written, bornMs);
     return answers;
@@ -427,15 +421,14 @@ export class LmdbLog implements Log {
   }
 
   /** Syncs what is committed. A disk that fails to may have lost it: nothing is accepted any more. */
-  async #syncNow(): Promise<void> {
-    if (this.#syncing) return;
+  async #sync(): Promise<void> {
     this.#syncing = true;
     this.#unsynced = false;
-    this.#nextSyncMs = this.#clock.steadyMs() + SYNC_INTERVAL_MS;
     try {
       await this.#store.sync();
     } catch (error) {
-      this.#failed = error as LogError;
+      if (!(error instanceof LogError)) throw error;
+      this.#failed = error;
     }
     this.#syncing = false;
     this.#wakeIdle();
@@ -481,6 +474,8 @@ export class LmdbLog implements Log {
         this.#queue.set(channel, null);
       }
     }
+    // What had been dropped for the sake of totalBytes is the oldest, and goes first again.
+    this.#retained.expire(steadyMs, Number.POSITIVE_INFINITY);
     this.#retained.limitAll();
     this.#cache.clear();
   }

@@ -191,6 +191,16 @@ export class Retained {
     for (let row: number | undefined; (row = this.#firstRow(channel)) !== undefined; ) this.#evict(row);
   }
 
+  /** What channels that retain something have lost, as far as it is known. */
+  *losses(): Generator<[sequence: number, channel: string]> {
+    const { lost, end } = this.#channels;
+    for (let number = 0; number < end; number++) {
+      if (this.#channels.isUsed(number) && lost[number]! > this.#marks.floor) {
+        yield [lost[number]!, this.#channels.name(number)];
+      }
+    }
+  }
+
   /** True where something of the channel is retained. */
   has(channel: string): boolean {
     return this.#channels.find(channel) !== undefined;

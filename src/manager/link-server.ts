@@ -179,7 +179,7 @@ export class LinkServer {
   #frame(link: WorkerLink, type: number, bytes: Uint8Array, start: number, end: number): void {
     const { worker } = link.hello;
     const { queue, fanOut } = this.#parts;
-    link.silentLooks = 0;
+    link.silentMs = 0;
     switch (type) {
       case WAITING:
         checkName(start, end);

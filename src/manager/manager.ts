@@ -40,6 +40,8 @@ export interface WorkerStatus {
   waiting: number | null;
   channels: number | null;
   messagesSent: number | null;
+  /** Connections ended because they did not read. */
+  slowConsumers: number | null;
   accepted: number | null;
   requests: number | null;
   rejected: Record<string, number> | null;
@@ -71,6 +73,7 @@ export interface ManagerStatus {
   /** Sums over the workers' last reports. */
   connections: number;
   messagesSent: number;
+  slowConsumers: number;
   workers: WorkerStatus[];
 }
 
@@ -228,7 +231,8 @@ export class Manager {
 
   status(): ManagerStatus {
     const workers = this.#supervisor.processes.map(({ worker, pid }) => this.#workerStatus(worker, pid));
-    const sum = (figure: 'connections' | 'messagesSent') => workers.reduce((n, status) => n + (status[figure] ?? 0), 0);
+    const sum = (figure: 'connections' | 'messagesSent' | 'slowConsumers') =>
+      workers.reduce((n, status) => n + (status[figure] ?? 0), 0);
     return {
       pid: process.pid,
       uptimeSeconds: Math.floor((performance.now() - this.#startedMs) / 1000),
@@ -242,6 +246,7 @@ export class Manager {
       streams: this.#fanOut.counters,
       connections: sum('connections'),
       messagesSent: sum('messagesSent'),
+      slowConsumers: sum('slowConsumers'),
       workers: workers.sort((a, b) => a.worker - b.worker),
     };
   }
@@ -264,6 +269,7 @@ export class Manager {
       waiting: stats?.waiting ?? null,
       channels: stats?.channels ?? null,
       messagesSent: stats?.messagesSent ?? null,
+      slowConsumers: stats?.slowConsumers ?? null,
       accepted: stats?.accepted ?? null,
       requests: stats?.requests ?? null,
       rejected: stats?.rejected ?? null,

@@ -12,6 +12,9 @@ import {
   FAN_OUT_RECEIPT,
   GAP,
   HISTORY,
+  HISTORY_BEYOND,
+  HISTORY_COMPLETE,
+  HISTORY_MORE,
   KIND_JSON,
   KIND_RAW,
   KIND_TEXT,
@@ -51,6 +54,11 @@ async function subscriber(rig: LinkRig, worker: number, ...channels: string[]): 
   return fake;
 }
 
+/** Publishes one on each channel, and waits for nobody but the log. */
+async function accept(rig: LinkRig, ...channels: string[]): Promise<void> {
+  await rig.publisher.accept(channels.map((channel) => ({ channel, kind: KIND_RAW, data: Buffer.from('x') })));
+}
+
 /** The next `count` frames, as text: `channel sequence` of FAN_OUT, `gap channel sequence`. */
 async function take(fake: FakeWorker, count: number): Promise<string[]> {
   const frames: string[] = [];
@@ -85,7 +93,7 @@ describe('fan-out', () => {
   test('nobody is asked for a receipt where nobody waits for one', async () => {
     const rig = await open();
     const fake = await subscriber(rig, 0, 'a');
-    await rig.publisher.accept([{ channel: 'a', kind: KIND_RAW, data: Buffer.from('x') }]);
+    await accept(rig, 'a');
     assert.equal((await fake.next()).flags, 0);
     fake.received(1, 3);
     fake.unsubscribe('a');
@@ -153,24 +161,20 @@ describe('fan-out', () => {
 });
 
 describe('a worker that dials', () => {
-  async function publishAll(rig: LinkRig, ...channels: string[]): Promise<void> {
-    await rig.publisher.accept(channels.map((channel) => ({ channel, kind: KIND_RAW, data: Buffer.from('x') })));
-  }
-
   test('is sent what its subscribers missed, in order, before anything newer, and nothing else', async () => {
     const rig = await open();
-    await publishAll(rig, 'a', 'b', 'a', 'c', 'b', 'a');
+    await accept(rig, 'a', 'b', 'a', 'c', 'b', 'a');
     const { epoch } = rig.log;
     const fake = await FakeWorker.dial(rig.path, 0, { epoch, position: 2 }, ['a', 'b', 'quiet']);
     await until(() => fake.position === 6);
-    await publishAll(rig, 'quiet', 'c', 'a');
+    await accept(rig, 'quiet', 'c', 'a');
     assert.deepEqual(await take(fake, 5), ['a 3', 'b 5', 'a 6', 'quiet 7', 'a 9']);
     assert.deepEqual(fake.welcome, { last: 6, epoch });
   });
 
   test('is told where retention dropped what it missed, in the order of the log', async () => {
     const rig = await open(new MemoryLog({ ...AMPLE, messages: 1 }));
-    await publishAll(rig, 'b', 'a', 'b', 'a', 'b', 'c');
+    await accept(rig, 'b', 'a', 'b', 'a', 'b', 'c');
     const { epoch } = rig.log;
     const fake = await FakeWorker.dial(rig.path, 0, { epoch, position: 1 }, ['a', 'b', 'c']);
     assert.deepEqual(await take(fake, 5), ['gap a 2', 'gap b 3', 'a 4', 'b 5', 'c 6']);
@@ -180,7 +184,7 @@ describe('a worker that dials', () => {
 
   test('from another log gets all that is retained, and one with nothing to miss is live at once', async () => {
     const rig = await open();
-    await publishAll(rig, 'a', 'b');
+    await accept(rig, 'a', 'b');
     const fake = await FakeWorker.dial(rig.path, 0, { epoch: 'other', position: 2 }, ['a']);
     assert.deepEqual(await take(fake, 1), ['a 1']);
     const odd = await FakeWorker.dial(rig.path, 1, { epoch: rig.log.epoch, position: 99 }, ['b']);
@@ -193,7 +197,7 @@ describe('a worker that dials', () => {
   test('answers for those who got in late what a publisher waits to hear', async () => {
     const rig = await open(new SlowLog(AMPLE, () => 3));
     const { epoch } = rig.log;
-    await publishAll(rig, 'a');
+    await accept(rig, 'a');
     const fake = await FakeWorker.dial(rig.path, 0, { epoch, position: 0 }, ['a']);
     await until(() => rig.fanOut.counters.subscriptions === 1);
     const receipt = rig.publish('a', 'x');
@@ -257,7 +261,7 @@ describe('a worker that does not read', () => {
         for (let n = 0; n < 100 && reading && rig.server.links.get(0)!.behind; n++) await turn();
       }
       await done;
-      await rig.publish('a', 'the end');
+      await accept(rig, 'a');
       const last = rig.log.last;
       const got = await readUpTo(fake, last);
       const expected = published.flatMap((channel, sequence) =>
@@ -280,7 +284,7 @@ describe('a worker that does not read', () => {
       await done;
       assert.equal(rig.fanOut.counters.linksBehind, 1);
       fake.socket.resume();
-      await rig.publish('a', 'the end');
+      await accept(rig, 'a');
       published[rig.log.last] = 0;
       const got = await readUpTo(fake, rig.log.last);
       for (const [number, channel] of CHANNELS.entries()) {
@@ -327,7 +331,10 @@ describe('READ', () => {
     const fake = await subscriber(rig, 0, 'a');
     fake.read(7, 0, 'a');
     const first = await fake.next();
-    assert.deepEqual([first.type, first.request, first.sequence, first.gap, first.more], [HISTORY, 7, 4, 2, true]);
+    assert.deepEqual(
+      [first.type, first.request, first.sequence, first.gap, first.rest],
+      [HISTORY, 7, 4, 2, HISTORY_MORE],
+    );
     assert.deepEqual(
       first.publications!.map(({ sequence, kind, data }) => [sequence, kind, data.length]),
       [
@@ -338,10 +345,10 @@ describe('READ', () => {
     assert.ok(Math.abs(first.publications![0]!.timeMs - Date.now()) < 60_000);
     fake.read(8, first.sequence, 'a');
     const second = await fake.next();
-    assert.deepEqual([second.sequence, second.gap, second.more], [6, 0, true]);
+    assert.deepEqual([second.sequence, second.gap, second.rest], [6, 0, HISTORY_MORE]);
     fake.read(9, second.sequence, 'a');
     const third = await fake.next();
-    assert.deepEqual([third.sequence, third.more, third.publications!.length], [7, false, 1]);
+    assert.deepEqual([third.sequence, third.rest, third.publications!.length], [7, HISTORY_COMPLETE, 1]);
   });
 
   test('of what is not there says how far the log goes', async () => {
@@ -352,12 +359,13 @@ describe('READ', () => {
     fake.read(2, 3, 'a');
     fake.read(3, 0, 'nothing');
     for (const request of [1, 2, 3]) {
-      const { type, sequence, gap, more, publications, ...rest } = await fake.next();
-      assert.deepEqual([type, rest.request, sequence, gap, more, publications], [HISTORY, request, 3, 0, false, []]);
+      const { type, sequence, gap, rest, publications, ...told } = await fake.next();
+      assert.deepEqual([type, told.request, sequence, gap, rest], [HISTORY, request, 3, 0, HISTORY_COMPLETE]);
+      assert.deepEqual(publications, []);
     }
     fake.read(4, 99, 'a');
     const beyond = await fake.next();
-    assert.deepEqual([beyond.sequence, beyond.publications!.length], [3, 3], 'a sequence of some other log');
+    assert.deepEqual([beyond.rest, beyond.publications!.length], [HISTORY_BEYOND, 0], 'a sequence of some other log');
   });
 
   test('of very many tiny publications fits its frames, and of the largest one too', async () => {
@@ -370,13 +378,13 @@ describe('READ', () => {
     assert.ok(count * 17 > LINK_FRAME_BYTES_MAX);
     const fake = await subscriber(rig, 0, 'a');
     let expected = 1;
-    for (let after = 0, more = true; more; ) {
+    for (let after = 0, rest = HISTORY_MORE; rest === HISTORY_MORE; ) {
       fake.read(1, after, 'a');
       const page = await fake.next();
       for (const { sequence } of page.publications!) assert.equal(sequence, expected++);
       assert.equal(page.sequence, expected - 1);
       after = page.sequence;
-      more = page.more!;
+      rest = page.rest!;
     }
     assert.equal(expected, count + 2);
   });
@@ -483,7 +491,7 @@ describe('a broken worker', () => {
     assert.equal(rig.lines.length, frames.length);
     assert.ok(rig.lines.every((line) => line.includes('warn link refused')));
     await until(() => rig.fanOut.counters.subscriptions === 1);
-    await rig.publisher.accept([{ channel: 'a', kind: KIND_RAW, data: Buffer.from('x') }]);
+    await accept(rig, 'a');
     assert.deepEqual(await take(witness, 1), ['a 1']);
   });
 
@@ -501,7 +509,7 @@ describe('a broken worker', () => {
     fake.say((writer) => writer.name(8, strange, 0, 2));
     await until(() => rig.fanOut.counters.subscriptions === 3);
     fake.received(1, 0xffff_ffff);
-    await rig.publisher.accept([{ channel: 'a', kind: KIND_RAW, data: Buffer.from('x') }]);
+    await accept(rig, 'a');
     for (;;) if ((await fake.next()).channel === 'a') break;
     assert.equal(rig.lines.length, 0);
   });

@@ -35,7 +35,9 @@ const SILENCE_MS = 30_000;
 const YOUNG_MS = 10_000;
 const RESTART_DELAY_FIRST_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;
+/** How often workers are looked at; and how often where all are children that have a link: their end tells of itself. */
 const WATCH_MS = 100;
+const CALM_WATCH_MS = 1000;
 /** How long a start waits for workers to be there before it goes on without. */
 const READY_MS = 1500;
 /** How long workers may take to finish what they are sending. */
@@ -128,7 +130,7 @@ export class Supervisor {
     this.#listeners = listeners;
     this.#state = 'running';
     for (let worker = 0; worker < this.#options.workers; worker++) if (!this.#workers.has(worker)) this.#spawn(worker);
-    this.#watch = setInterval(() => this.#look(), WATCH_MS);
+    this.#watchLater();
   }
 
   /** Waits until every worker has dialled, so that who connects next is served at once; at most 1.5 s. */
@@ -148,7 +150,7 @@ export class Supervisor {
   async stop(which: 'all' | 'children'): Promise<void> {
     const workers = [...this.#workers.values()].filter(({ child }) => which === 'all' || child !== null);
     this.#state = which === 'all' ? 'stopping' : 'detached';
-    if (this.#watch !== null) clearInterval(this.#watch);
+    if (this.#watch !== null) clearTimeout(this.#watch);
     for (const timer of this.#restarts.values()) clearTimeout(timer);
     this.#restarts.clear();
     await this.#end(workers);
@@ -253,13 +255,29 @@ export class Supervisor {
    * Looks after workers that stand still, and after those without a link: adopted ones are not our children, so nobody
    * tells us that they ended. Silence is counted in looks, so that none is charged with a time when we stood still.
    */
-  #look(): void {
+  #watchLater(): void {
+    const workers = [...this.#workers.values()];
+    const calm = workers.every(({ worker, child }) => child !== null && this.#server.links.has(worker));
+    const afterMs = calm ? Math.min(CALM_WATCH_MS, this.#silenceMs / 5) : WATCH_MS;
+    this.#watch = setTimeout(() => {
+      this.#look(afterMs);
+      this.#watchLater();
+    }, afterMs);
+  }
+
+  get #silenceMs(): number {
+    return this.#options.silenceMs ?? SILENCE_MS;
+  }
+
+  /** @param sinceMs since the last look, as it was planned: if the manager stood still itself, nobody was silent */
+  #look(sinceMs: number): void {
     const nowMs = performance.now();
     for (const known of [...this.#workers.values()]) {
       const link = this.#server.links.get(known.worker);
       if (link !== undefined) {
-        if (++link.silentLooks * WATCH_MS < (this.#options.silenceMs ?? SILENCE_MS)) continue;
-        link.silentLooks = 0;
+        link.silentMs += sinceMs;
+        if (link.silentMs < this.#silenceMs) continue;
+        link.silentMs = 0;
         this.#kill(known, 'it says nothing');
       } else if (known.child === null && !this.#lives(known)) this.#ended(known.worker, 'it is gone');
       else if (nowMs - known.unlinkedMs > LINK_TIMEOUT_MS) {

@@ -35,8 +35,8 @@ export class WorkerLink implements QueueLink, FanOutLink {
   readonly hello: Hello;
   /** Its last STATS. */
   stats: WorkerStats | null = null;
-  /** How often the supervisor has looked since it last said anything. */
-  silentLooks = 0;
+  /** For how long it has said nothing, as the supervisor counts. */
+  silentMs = 0;
   readonly #socket: Socket;
   readonly #log: Log;
   readonly #queue: Queue;

@@ -20,7 +20,6 @@
 
 import { MSG_DONTWAIT } from '../linux/constants.js';
 import { EAGAIN, EINTR, ENOTCONN, isConnectionError, SystemError } from '../linux/errno.js';
-import { ECANCELED } from '../linux/io-uring.js';
 import { ReceiveBuffers } from './io-uring-receives.js';
 import * as requests from './io-uring-requests.js';
 import { CONNECT, POLL, RECEIVE, SEND, tag } from './io-uring-requests.js';
@@ -65,6 +64,8 @@ export class IoUringConnections {
   open = 0;
   /** Receives that do not wait and have not completed. */
   receiving = 0;
+  /** Clients that were accepted since the reactor set it to 0, and whose first receives are to be submitted. */
+  newcomers = 0;
   /** Set by `destroy`, perhaps in the middle of an event. */
   destroyed = false;
 
@@ -190,18 +191,10 @@ export class IoUringConnections {
     }
   }
 
-  /**
-   * For the listeners: submits an accept, and linked to it a first receive, since the request has often arrived by then
-   * or is about to.
-   */
-  submitAccept(connection: number, fd: number, listener: number): void {
-    const ring = this.#rings.of(connection);
-    const index = connection & this.#rings.mask;
-    const buffer = this.#receives.takeFirst(connection);
-    this.#states[connection] = buffer === NONE ? ACCEPTING : ACCEPTING | RECEIVING;
-    if (buffer !== NONE) ring.keepTogether(2);
-    requests.accept(ring, fd, index, connection, listener, buffer !== NONE);
-    if (buffer !== NONE) this.#submitReceive(connection, buffer, 0);
+  /** For the listeners: submits an accept. */
+  submitAccept(connection: number, fd: number, listener: number, how: number): void {
+    this.#states[connection] = ACCEPTING;
+    requests.accept(this.#rings.of(connection), fd, connection & this.#rings.mask, connection, listener, how);
   }
 
   /** For the listeners: the accept has ended without a client. */
@@ -213,12 +206,13 @@ export class IoUringConnections {
   /** For the listeners: the slot has a client. */
   acceptedInto(connection: number, listener: number): void {
     this.open++;
-    this.#states[connection] = (this.#states[connection] & RECEIVING) | OPEN;
+    this.newcomers++;
+    this.#states[connection] = OPEN;
     this.#pinned = connection;
     this.#events.accepted(connection, listener);
     if (this.destroyed) return;
     this.#unpin(connection);
-    if ((this.#states[connection] & (OPEN | RECEIVING)) === OPEN) this.#receive(connection);
+    if ((this.#states[connection] & OPEN) !== 0) this.#receiveFirst(connection);
   }
 
   readable(connection: number): void {
@@ -242,8 +236,7 @@ export class IoUringConnections {
     }
     receives.release(buffer);
     if (!open) this.#freeIfUnused(connection);
-    // ECANCELED: the accept that it was linked to is over without a client, whatever the slot has become since.
-    else if ((this.#states[connection] & OPEN) === 0 || result === -ECANCELED) return;
+    else if ((this.#states[connection] & OPEN) === 0) return;
     else if (result > 0 && (more || result === receives.length(buffer))) this.#receive(connection);
     else if (result > 0 || result === -EAGAIN || result === -EINTR) this.#poll(connection);
     else if (result === 0 && (this.#states[connection] & SENDING) !== 0) this.#states[connection] |= READ_ENDED;
@@ -374,6 +367,17 @@ export class IoUringConnections {
   #poll(connection: number): void {
     this.#states[connection] |= POLLING;
     requests.poll(this.#rings.of(connection), connection & this.#rings.mask, connection);
+  }
+
+  /** The request has often arrived by now, or is about to: this receive waits for it. */
+  #receiveFirst(connection: number): void {
+    const buffer = this.#receives.takeFirst(connection);
+    if (buffer === NONE) {
+      this.#receive(connection);
+      return;
+    }
+    this.#states[connection] |= RECEIVING;
+    this.#submitReceive(connection, buffer, 0);
   }
 
   #receive(connection: number): void {

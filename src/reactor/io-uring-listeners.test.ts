@@ -1,48 +1,202 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { ENFILE } from '../linux/errno.js';
-import { openListener } from '../linux/sockets.js';
+import net from 'node:net';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { EAGAIN, ENFILE } from '../linux/errno.js';
+import { IORING_ACCEPT_DONTWAIT, IORING_ACCEPT_POLL_FIRST } from '../linux/io-uring.js';
+import { acceptQueueLength, openListener } from '../linux/sockets.js';
 import { IoUringListeners } from './io-uring-listeners.js';
 import { probeIoUring } from './io-uring-probe.js';
 import { Rings } from './io-uring-rings.js';
 import type { ReactorEvents } from './reactor.js';
 
-const skip = probeIoUring() ?? false;
+const WAIT = IORING_ACCEPT_POLL_FIRST;
+const BATCH = IORING_ACCEPT_DONTWAIT;
 
-test('an accept that fails for lack of resources stops accepting until a connection ends', { skip }, () => {
-  const rings = new Rings({ capacity: 64, slotsPerRing: 64, submissions: 64, completions: 128 });
-  const told: string[] = [];
-  let armed: number[] = [];
-  const events = {
-    acceptingStopped: (errno: number) => told.push(`stopped ${errno}`),
-    acceptingResumed: () => told.push('resumed'),
-  } as Partial<ReactorEvents> as ReactorEvents;
-  const owner = {
-    submitAccept: (slot: number) => armed.push(slot),
-    returnSlot: (slot: number) => rings.release(slot),
-    acceptedInto: () => told.push('accepted'),
-  };
-  const listeners = new IoUringListeners(owner, events, rings);
-  listeners.add(openListener({ host: '127.0.0.1', port: 0 }).fd);
-  listeners.beforeWait(false);
-  assert.equal(armed.length, 16, 'a quarter of the slots');
+/** The listeners with a real queue of clients; the test completes the accepts. */
+describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
+  let rings: Rings;
+  let told: string[];
+  /** Accepts that were submitted: how, and into which slot. */
+  let submitted: [how: number, slot: number][];
+  let clients: net.Socket[];
+  let fd: number;
+  let port: number;
 
-  for (const slot of armed.splice(0)) listeners.completed(slot, 0, -ENFILE);
-  assert.deepEqual(told.splice(0), [`stopped ${ENFILE}`], 'it is told once');
-  assert.equal(rings.free, 64, 'no slot is lost');
-  listeners.beforeWait(false);
-  assert.deepEqual(armed, [], 'it does not try at once');
+  beforeEach(() => {
+    rings = new Rings({ capacity: 100, slotsPerRing: 64, submissions: 64, completions: 128 });
+    told = [];
+    submitted = [];
+    clients = [];
+    ({ fd, port } = openListener({ host: '127.0.0.1', port: 0 }));
+  });
 
-  listeners.connectionEnded();
-  listeners.beforeWait(false);
-  assert.equal(armed.length, 16);
-  assert.deepEqual(told, [], 'whether there are resources again is not known yet');
-  listeners.completed(armed[0], 0, 0);
-  assert.deepEqual(told.splice(0), ['resumed', 'accepted']);
+  afterEach(() => {
+    for (const client of clients) client.destroy();
+    rings.destroy();
+  });
 
-  armed = armed.slice(1);
-  listeners.completed(armed[0], 0, -ENFILE);
-  assert.deepEqual(told.splice(0), [`stopped ${ENFILE}`], 'a second time is told again');
-  listeners.destroy();
-  rings.destroy();
+  function make(inBatches: boolean): IoUringListeners {
+    const events = {
+      acceptingStopped: (errno: number) => told.push(`stopped ${errno}`),
+      acceptingResumed: () => told.push('resumed'),
+    } as Partial<ReactorEvents> as ReactorEvents;
+    const owner = {
+      submitAccept: (slot: number, _fd: number, _listener: number, how: number) => submitted.push([how, slot]),
+      returnSlot: (slot: number) => rings.release(slot),
+      acceptedInto: () => told.push('accepted'),
+    };
+    const listeners = new IoUringListeners(owner, events, rings, inBatches);
+    listeners.add(fd);
+    return listeners;
+  }
+
+  /** Lets so many more clients wait in the queue. */
+  async function queue(count: number): Promise<void> {
+    const length = acceptQueueLength(fd) + count;
+    for (let i = 0; i < count; i++) clients.push(net.connect(port, '127.0.0.1').on('error', () => {}));
+    while (acceptQueueLength(fd) < length) await new Promise(setImmediate);
+  }
+
+  const takeSubmitted = (): [number, number][] => submitted.splice(0);
+
+  test('one accept waits; a batch as long as the queue follows when there are more', async () => {
+    const listeners = make(true);
+    listeners.submit(false);
+    const [[how, slot], ...others] = takeSubmitted();
+    assert.equal(how, WAIT);
+    assert.deepEqual(others, []);
+
+    await queue(5);
+    listeners.completed(slot, 0, 0, true);
+    assert(listeners.more);
+    listeners.submit(false);
+    const batch = takeSubmitted();
+    assert.deepEqual(
+      batch.map(([h]) => h),
+      Array(5).fill(BATCH),
+    );
+    for (const [i, [, s]] of batch.entries()) listeners.completed(s, 0, 0, i < 4);
+    assert.equal(listeners.more, false);
+    listeners.submit(false);
+    assert.deepEqual(
+      takeSubmitted().map(([h]) => h),
+      [WAIT],
+    );
+    assert.equal(rings.free, 100 - 7, 'six clients and the accept that waits');
+    listeners.destroy();
+  });
+
+  test('no batch follows while requests wait to be read', async () => {
+    const listeners = make(true);
+    listeners.submit(false);
+    const [[, slot]] = takeSubmitted();
+    await queue(2);
+    listeners.completed(slot, 0, 0, true);
+    listeners.submit(true);
+    assert.deepEqual(takeSubmitted(), []);
+    listeners.submit(false);
+    assert.equal(takeSubmitted().length, 2);
+    listeners.destroy();
+  });
+
+  test('a batch that others who share the listener were quicker than gives its slots back', async () => {
+    const listeners = make(true);
+    listeners.submit(false);
+    const [[, slot]] = takeSubmitted();
+    await queue(3);
+    listeners.completed(slot, 0, 0, true);
+    listeners.submit(false);
+    for (const [, s] of takeSubmitted()) listeners.completed(s, 0, -EAGAIN, false);
+    assert.equal(listeners.more, false);
+    listeners.submit(false);
+    assert.deepEqual(
+      takeSubmitted().map(([h]) => h),
+      [WAIT],
+    );
+    assert.equal(rings.free, 98);
+    listeners.destroy();
+  });
+
+  test('a batch is no larger than there are free slots, and the rest stays in the queue', async () => {
+    const listeners = make(true);
+    listeners.submit(false);
+    const [[, slot]] = takeSubmitted();
+    while (rings.free > 3) rings.allocate();
+    await queue(5);
+    listeners.completed(slot, 0, 0, true);
+    listeners.submit(false);
+    const batch = takeSubmitted();
+    assert.equal(batch.length, 3);
+    for (const [, s] of batch) listeners.completed(s, 0, 0, true);
+    assert.deepEqual(told.splice(0), Array(4).fill('accepted'));
+    listeners.submit(false);
+    assert.deepEqual(takeSubmitted(), []);
+    assert.deepEqual(told, ['stopped 0']);
+    assert.equal(listeners.more, false, 'it does not try again and again');
+
+    rings.release(batch[0][1]);
+    listeners.connectionEnded();
+    assert(listeners.more);
+    listeners.submit(false);
+    assert.equal(takeSubmitted().length, 1);
+    listeners.destroy();
+  });
+
+  test('a look finds clients for whom nobody was woken', async () => {
+    const listeners = make(true);
+    listeners.submit(false);
+    assert.equal(takeSubmitted().length, 1);
+    await queue(4);
+    listeners.look();
+    listeners.submit(false);
+    assert.deepEqual(
+      takeSubmitted().map(([h]) => h),
+      Array(4).fill(BATCH),
+    );
+    listeners.destroy();
+  });
+
+  test('on an old kernel many accepts wait, and a look adds as many as clients are queued', async () => {
+    const listeners = make(false);
+    listeners.submit(false);
+    const first = takeSubmitted();
+    assert.equal(new Set(first.map(([h]) => h)).size, 1);
+    assert.equal(first[0][0], 0);
+    assert.equal(first.length, 25, 'a quarter of the slots');
+    listeners.completed(first[0][1], 0, 0, false);
+    assert.equal(listeners.more, false);
+    listeners.submit(false);
+    assert.deepEqual(takeSubmitted(), [], 'three slots are kept free for each one that waits');
+    await queue(3);
+    listeners.look();
+    listeners.submit(false);
+    assert.deepEqual(
+      takeSubmitted().map(([h]) => h),
+      [0, 0, 0],
+    );
+    listeners.destroy();
+  });
+
+  test('an accept that fails for lack of resources stops accepting until a connection ends', () => {
+    const listeners = make(true);
+    listeners.submit(false);
+    const [[, slot]] = takeSubmitted();
+    listeners.completed(slot, 0, -ENFILE, false);
+    assert.deepEqual(told.splice(0), [`stopped ${ENFILE}`], 'it is told once');
+    assert.equal(rings.free, 100, 'no slot is lost');
+    listeners.submit(false);
+    assert.deepEqual(takeSubmitted(), [], 'it does not try at once');
+
+    listeners.connectionEnded();
+    listeners.submit(false);
+    const [[, again]] = takeSubmitted();
+    assert.deepEqual(told, [], 'whether there are resources again is not known yet');
+    listeners.completed(again, 0, 0, false);
+    assert.deepEqual(told.splice(0), ['resumed', 'accepted']);
+
+    listeners.submit(false);
+    listeners.completed(takeSubmitted()[0][1], 0, -ENFILE, false);
+    assert.deepEqual(told.splice(0), [`stopped ${ENFILE}`], 'a second time is told again');
+    listeners.destroy();
+  });
 });

@@ -1,40 +1,42 @@
 /**
  * The accepting half of the io_uring reactor.
  *
- * For each listener a number of accepts wait, each with a slot of its own that its client will have. So a client is never
- * accepted without a place: where no slot is free, no accept is armed, and clients wait in the kernel's queue. And clients
- * are accepted no faster than their requests are read, because an accept is armed again only after that.
+ * For each listener one accept waits. When it has a client and the kernel says that more are queued, a batch of accepts
+ * that do not wait fetches them, as many as the queue has, and when that has run dry, one accept waits again. Each accept
+ * has a slot of its own that its client will have. So a client is never accepted without a place: where no slot is free,
+ * there is no accept, and clients wait in the kernel's queue. And clients are accepted no faster than their requests are
+ * read, because the next batch follows only after that.
+ *
+ * An accept that finds nobody has made a socket in vain, which costs as much as one that succeeds: so the batch is no larger
+ * than the queue, and the accept that waits begins with waiting. A kernel older than Linux 6.10 can be told neither; there
+ * many accepts wait, and no batch follows.
  *
  * Accepts that wait are exclusive waiters of the listener: a client wakes one of them, in whatever process. If that process
  * is stopped, pausing or crashing, the client stays in the queue and nobody is woken for it again. Therefore every reactor
- * also looks into the queues by itself, twice a second, with accept4(2).
+ * also looks at the length of the queues by itself, twice a second.
  *
  *     paused ──resume──► accepting ──no free slot, or resources run out──► stopped
  *       ▲                    │                                              │
  *       └────── pause ───────┘ ◄──────── a connection ended, or time passed ┘
  */
 
-import { SOCK_CLOEXEC, SOCK_NONBLOCK } from '../linux/constants.js';
 import { EAGAIN, EINTR, EMFILE, isConnectionError, isOutOfResources, SystemError } from '../linux/errno.js';
-import { ECANCELED } from '../linux/io-uring.js';
-import * as libc from '../linux/libc.js';
-import { closeDescriptor } from '../linux/sockets.js';
+import { ECANCELED, IORING_ACCEPT_DONTWAIT, IORING_ACCEPT_POLL_FIRST } from '../linux/io-uring.js';
+import { acceptQueueLength, closeDescriptor } from '../linux/sockets.js';
 import { ACCEPT, cancel, tag } from './io-uring-requests.js';
 import type { Rings } from './io-uring-rings.js';
 import type { ReactorEvents } from './reactor.js';
 
-/** Accepts that wait for each listener. */
-const ACCEPTS_MAX = 64;
+/** Accepts of one batch; on an old kernel those that wait for each listener. */
+const BATCH_MAX = 64;
 /** Near its capacity the reactor keeps three slots free for each one that waits for a client of one of the listeners. */
 const FREE_SHARE = 4;
 const LOOK_INTERVAL_MS = 500;
-/** Clients that are accepted by one look. */
-const LOOK_ACCEPTS = 64;
 
 /** What the listeners need of their reactor. */
 interface Owner {
   /** Submits an accept into a free slot. */
-  submitAccept(connection: number, fd: number, listener: number): void;
+  submitAccept(connection: number, fd: number, listener: number, how: number): void;
   /** The accept is over and no client has the slot. */
   returnSlot(connection: number): void;
   /** The slot has a client. */
@@ -47,7 +49,10 @@ export class IoUringListeners {
   readonly #rings: Rings;
   readonly #fds: number[] = [];
   /** For each listener the slots whose accepts wait. */
-  readonly #armed: number[][] = [];
+  readonly #waiting: number[][] = [];
+  /** Listeners that have more clients queued. */
+  readonly #queued: boolean[] = [];
+  readonly #inBatches: boolean;
   #paused = false;
   /** Stopped by itself, and reported. */
   #stopped = false;
@@ -58,14 +63,22 @@ export class IoUringListeners {
   /** There may be something to arm. */
   #retry = false;
 
-  constructor(owner: Owner, events: ReactorEvents, rings: Rings) {
+  /** @param inBatches the kernel can accept in batches (`Ring.acceptsInBatches`) */
+  constructor(owner: Owner, events: ReactorEvents, rings: Rings, inBatches: boolean) {
     this.#owner = owner;
     this.#events = events;
     this.#rings = rings;
+    this.#inBatches = inBatches;
+  }
+
+  /** Clients are queued, and can be accepted now. */
+  get more(): boolean {
+    return this.#retry && this.#queued.includes(true) && !this.#paused && !this.#outOfResources;
   }
 
   add(fd: number): number {
-    this.#armed.push([]);
+    this.#waiting.push([]);
+    this.#queued.push(false);
     this.#retry = true;
     return this.#fds.push(fd) - 1;
   }
@@ -73,7 +86,7 @@ export class IoUringListeners {
   pause(): void {
     this.#paused = true;
     for (let listener = 0; listener < this.#fds.length; listener++) {
-      for (const slot of this.#armed[listener]) cancel(this.#rings.of(slot), slot, tag(ACCEPT, listener));
+      for (const slot of this.#waiting[listener]) cancel(this.#rings.of(slot), slot, tag(ACCEPT, listener));
     }
   }
 
@@ -87,19 +100,24 @@ export class IoUringListeners {
     this.#outOfResources = false;
   }
 
-  /** Begins a turn. `unread` says that requests wait to be read: then no accept is armed. */
-  beforeWait(unread: boolean): void {
+  /** Begins a turn. */
+  look(): void {
     if (this.#fds.length === 0 || this.#paused) return;
     const nowMs = performance.now();
-    if (nowMs >= this.#nextLookMs) {
-      this.#nextLookMs = nowMs + LOOK_INTERVAL_MS;
-      this.#retry = true;
-      this.#outOfResources = false;
-      for (let listener = 0; listener < this.#fds.length && !this.#paused; listener++) this.#look(listener);
+    if (nowMs < this.#nextLookMs) return;
+    this.#nextLookMs = nowMs + LOOK_INTERVAL_MS;
+    this.#retry = true;
+    this.#outOfResources = false;
+    for (let listener = 0; listener < this.#fds.length; listener++) {
+      if (acceptQueueLength(this.#fds[listener]) > 0) this.#queued[listener] = true;
     }
+  }
+
+  /** Submits what accepts are to be submitted now: none while requests wait to be read (`unread`). */
+  submit(unread: boolean): void {
     if (!this.#retry || unread || this.#outOfResources || this.#paused) return;
     this.#retry = false;
-    this.#armAll();
+    this.#submitAll();
   }
 
   /** How long a turn may wait without missing the next look. */
@@ -107,16 +125,17 @@ export class IoUringListeners {
     return this.#fds.length === 0 ? timeoutMs : Math.min(timeoutMs, LOOK_INTERVAL_MS);
   }
 
-  /** An accept is over: with a client, a failure, or cancelled. */
-  completed(connection: number, listener: number, result: number): void {
-    const armed = this.#armed[listener];
-    const at = armed.indexOf(connection);
+  /** An accept is over: with a client (and perhaps `more` behind it), with nobody, a failure, or cancelled. */
+  completed(connection: number, listener: number, result: number, more: boolean): void {
+    const waiting = this.#waiting[listener];
+    const at = waiting.indexOf(connection);
     if (at >= 0) {
-      armed[at] = armed[armed.length - 1];
-      armed.pop();
+      waiting[at] = waiting[waiting.length - 1];
+      waiting.pop();
     }
     this.#retry = true;
     if (result >= 0) {
+      if (this.#inBatches) this.#queued[listener] = more;
       this.#resumed();
       this.#owner.acceptedInto(connection, listener);
       return;
@@ -125,6 +144,8 @@ export class IoUringListeners {
     if (isOutOfResources(-result)) {
       this.#outOfResources = true;
       this.#stop(-result);
+    } else if (result === -EAGAIN) {
+      this.#queued[listener] = false;
     } else if (result !== -ECANCELED && result !== -EINTR && !isConnectionError(-result)) {
       throw new SystemError('accept', -result);
     }
@@ -137,13 +158,13 @@ export class IoUringListeners {
    */
   steal(): number {
     for (let listener = 0; listener < this.#fds.length; listener++) {
-      const armed = this.#armed[listener];
-      for (let i = armed.length - 1; i >= 0; i--) {
-        const slot = armed[i];
+      const waiting = this.#waiting[listener];
+      for (let i = waiting.length - 1; i >= 0; i--) {
+        const slot = waiting[i];
         const ring = this.#rings.of(slot);
         if (ring.pending > 0) ring.enter(0, 0);
         if (!ring.cancelNow(slot, tag(ACCEPT, listener))) continue;
-        armed.splice(i, 1);
+        waiting.splice(i, 1);
         return slot;
       }
     }
@@ -155,51 +176,47 @@ export class IoUringListeners {
     this.#fds.length = 0;
   }
 
-  #armAll(): void {
-    const count = this.#fds.length;
-    const share = Math.floor(this.#rings.free / (FREE_SHARE * count));
-    const wanted = Math.min(ACCEPTS_MAX, Math.max(1, share));
-    let waiting = 0;
-    for (let listener = 0; listener < count; listener++) {
-      const armed = this.#armed[listener];
-      while (armed.length < wanted) {
-        const slot = this.#rings.allocate();
-        if (slot < 0) {
-          if (slot !== -EMFILE || this.#rings.free > 0) this.#stop(-slot);
-          break;
-        }
-        armed.push(slot);
-        this.#owner.submitAccept(slot, this.#fds[listener], listener);
+  #submitAll(): void {
+    let submitted = 0;
+    for (let listener = 0; listener < this.#fds.length; listener++) {
+      const length = this.#queued[listener] ? this.#queueLength(listener) : 0;
+      if (this.#inBatches && length > 0) {
+        for (let i = 0; i < length && this.#submitOne(listener, IORING_ACCEPT_DONTWAIT) >= 0; i++) submitted++;
+      } else {
+        this.#submitWaiting(listener, length);
       }
-      waiting += armed.length;
+      submitted += this.#waiting[listener].length;
     }
-    if (waiting === 0) this.#stop(0);
+    if (submitted === 0) this.#stop(0);
     else if (this.#stoppedErrno === 0) this.#resumed();
   }
 
-  /** Accepts clients for whom nobody was woken. */
-  #look(listener: number): void {
-    for (let i = 0; i < LOOK_ACCEPTS && this.#rings.free > 0; i++) {
-      const fd = libc.accept4(this.#fds[listener], 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd === -1) {
-        const errno = libc.lastErrno();
-        if (errno === EAGAIN) return;
-        if (isOutOfResources(errno)) return; // a look is an extra: the accepts that are armed report it
-        if (errno !== EINTR && !isConnectionError(errno)) throw new SystemError('accept4', errno);
-        continue;
-      }
-      const slot = this.#rings.allocate();
-      const errno = slot < 0 ? -slot : this.#rings.install(slot, fd);
-      closeDescriptor(fd);
-      if (errno !== 0) {
-        if (slot >= 0) this.#rings.release(slot);
-        this.#stop(errno);
-        return;
-      }
-      this.#resumed();
-      this.#owner.acceptedInto(slot, listener);
-      if (this.#paused || this.#fds.length === 0) return;
+  /** How many are to be fetched. Others who share the listener may have been quicker. */
+  #queueLength(listener: number): number {
+    const length = acceptQueueLength(this.#fds[listener]);
+    if (length === 0 || !this.#inBatches) this.#queued[listener] = false;
+    return Math.min(length, BATCH_MAX);
+  }
+
+  /** Sees to it that accepts wait; on an old kernel so many `more`, because only an accept that begins sees who was left. */
+  #submitWaiting(listener: number, more: number): void {
+    const waiting = this.#waiting[listener];
+    const share = Math.floor(this.#rings.free / (FREE_SHARE * this.#fds.length));
+    const usual = this.#inBatches ? 1 : Math.min(BATCH_MAX, Math.max(1, share));
+    const wanted = Math.min(Math.max(usual, waiting.length) + more, 2 * BATCH_MAX);
+    while (waiting.length < wanted) {
+      const slot = this.#submitOne(listener, this.#inBatches ? IORING_ACCEPT_POLL_FIRST : 0);
+      if (slot < 0) return;
+      waiting.push(slot);
     }
+  }
+
+  /** @returns the slot, or -errno when there is none */
+  #submitOne(listener: number, how: number): number {
+    const slot = this.#rings.allocate();
+    if (slot >= 0) this.#owner.submitAccept(slot, this.#fds[listener], listener, how);
+    else if (slot !== -EMFILE || this.#rings.free > 0) this.#stop(-slot);
+    return slot;
   }
 
   #stop(errno: number): void {

@@ -7,13 +7,14 @@
  * which costs some time and nothing else.
  *
  *     0 … large             16 KiB each
- *     large … large + FIRST   2 KiB each
+ *     large … large + FIRST   2 KiB and a little each
  */
 
 import { mapNative, type NativeMemory, unmapNative } from '../linux/native-memory.js';
 
 const LARGE_BYTES = 16384;
-const FIRST_BYTES = 2048;
+/** An odd number of cache lines, so that the beginnings of the buffers do not share one set of the cache. */
+const FIRST_BYTES = 2048 + 64;
 const FIRST_COUNT = 256;
 const NONE = -1;
 

@@ -23,7 +23,6 @@ import {
   IORING_OP_SHUTDOWN,
   IOSQE_CQE_SKIP_SUCCESS,
   IOSQE_FIXED_FILE,
-  IOSQE_IO_LINK,
   POLLIN,
   POLLRDHUP,
 } from '../linux/io-uring.js';
@@ -46,7 +45,6 @@ const KIND_BITS = 4;
 const KIND_MASK = (1 << KIND_BITS) - 1;
 
 const FIXED = IOSQE_FIXED_FILE << 8;
-const LINK = IOSQE_IO_LINK << 8;
 const QUIET = IOSQE_CQE_SKIP_SUCCESS << 8;
 
 /** The high word of user_data. */
@@ -66,19 +64,12 @@ export function detailOf(dataHigh: number): number {
 /**
  * Accepts a client into a direct descriptor. It has no descriptor in the process.
  *
- * @param linked the next submission begins when a client was accepted, and is cancelled if none is
+ * @param how IORING_ACCEPT_…; 0 tries, and waits if nobody is there
  */
-export function accept(
-  ring: Ring,
-  fd: number,
-  index: number,
-  connection: number,
-  listener: number,
-  linked: boolean,
-): void {
+export function accept(ring: Ring, fd: number, index: number, connection: number, listener: number, how: number): void {
   const at = ring.submission();
   const { sqes } = ring;
-  sqes[at] = linked ? IORING_OP_ACCEPT | LINK : IORING_OP_ACCEPT;
+  sqes[at] = IORING_OP_ACCEPT | (how << 16);
   sqes[at + 1] = fd;
   sqes[at + 8] = connection;
   sqes[at + 9] = tag(ACCEPT, listener);

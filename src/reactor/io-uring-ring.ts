@@ -24,6 +24,7 @@ import {
   IORING_ENTER_GETEVENTS,
   IORING_ENTER_NO_IOWAIT,
   IORING_FEAT_NO_IOWAIT,
+  IORING_FEAT_RECVSEND_BUNDLE,
   IORING_OFF_SQ_RING,
   IORING_OFF_SQES,
   IORING_REGISTER_EVENTFD,
@@ -96,6 +97,8 @@ scratchLongs[(WAIT_ARGUMENT + 16) / 8] = BigInt(scratch.address + WAIT_TIME);
 
 export class Ring {
   readonly fd: number;
+  /** Accepts can be told not to wait, and say whether more clients wait (Linux 6.10, by a feature of the same release). */
+  readonly acceptsInBatches: boolean;
   /** The submissions, 16 words each (linux/io-uring.ts has the layout). */
   readonly sqes: Int32Array;
   readonly #queue: Int32Array;
@@ -148,7 +151,9 @@ export class Ring {
       this.fd = ioUringSetup(submissions, scratch.address);
     }
     if (this.fd === -1) throw new SystemError('io_uring_setup', lastErrno());
-    const noIowait = (scratchWords[PARAMS.features / 4] & IORING_FEAT_NO_IOWAIT) !== 0;
+    const features = scratchWords[PARAMS.features / 4];
+    const noIowait = (features & IORING_FEAT_NO_IOWAIT) !== 0;
+    this.acceptsInBatches = (features & IORING_FEAT_RECVSEND_BUNDLE) !== 0;
     if (larger && !hasArray) this.#resize(submissions, completions);
     const parameter = (offset: number): number => scratchWords[offset / 4];
     const sqEntries = parameter(PARAMS.sqEntries);
@@ -254,11 +259,6 @@ export class Ring {
   /** Completions that the kernel could not even put into its overflow list: to be 0 for ever. */
   get lost(): number {
     return this.#queue[this.#overflowWord];
-  }
-
-  /** Sees to it that the next `count` submissions are given to the kernel together, as a chain must be. */
-  keepTogether(count: number): void {
-    if (((this.#tail - this.#submitted) | 0) + count > this.#sqMask + 1) this.#makeRoom();
   }
 
   /** A zeroed submission: the index of its first word in `sqes`. Gives the full queue to the kernel first. */

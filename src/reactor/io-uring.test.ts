@@ -20,6 +20,8 @@ if (reason === null) {
   const limits = { limitedByDescriptors: false };
   reactorContract('io-uring', (options) => new IoUringReactor(options), limits);
   reactorContract('io-uring, many rings', (options) => new IoUringReactor({ ...options, ...SMALL }), limits);
+  const old = { ...SMALL, acceptsInBatches: false };
+  reactorContract('io-uring, an old kernel', (options) => new IoUringReactor({ ...options, ...old }), limits);
 }
 
 /** A test with a harness of its own, over rings that are as small as can be unless it says otherwise. */
@@ -188,4 +190,45 @@ small('a connection that has said nothing can be closed and reset', async (h) =>
   closed.peer.read();
   reset.peer.read();
   await h.until('both peers know', () => closed.peer.ended && reset.peer.error === 'ECONNRESET');
+});
+
+small(
+  'a table that fills up in the middle of a batch drops nobody',
+  async (h) => {
+    const port = h.listen();
+    h.on.received = (connection) => {
+      if (h.send(connection, 'served') === SEND_DONE) h.close(connection);
+    };
+    h.on.sent = (connection) => h.close(connection);
+    h.reactor.pauseAccepting();
+    await h.settle();
+    const peers: Peer[] = [];
+    for (let i = 0; i < 150; i++) peers.push((await h.peer(port)).read());
+    h.reactor.resumeAccepting();
+    await h.until('it is full', () => h.named('acceptingStopped').length > 0);
+    assert.equal(h.reactor.open, 40);
+    assert.equal(h.named('accepted').length, 40, 'nobody was accepted without a place');
+    for (const peer of peers) peer.socket.write('a request');
+    await h.until('everybody is served', () => peers.every((peer) => peer.bytes.toString() === 'served'));
+    assert.equal(h.named('accepted').length, 150);
+    await h.until('all have ended', () => h.reactor.open === 0);
+  },
+  { capacity: 40 },
+);
+
+small('a crowd that waits with its requests is heard in a few turns', async (h) => {
+  const port = h.listen();
+  h.reactor.pauseAccepting();
+  await h.settle();
+  const peers: Peer[] = [];
+  for (let i = 0; i < 200; i++) peers.push(await h.peer(port));
+  for (const peer of peers) peer.socket.write('a request');
+  await new Promise(setImmediate);
+  h.reactor.resumeAccepting();
+  let turns = 0;
+  for (; h.named('received').length < 200; turns++) {
+    assert(turns < 20, `${h.named('received').length} heard`);
+    h.reactor.turn(1000);
+    await new Promise(setImmediate);
+  }
 });

@@ -43,6 +43,8 @@ export interface IoUringOptions {
   completions?: number;
   /** Connections of which bytes are received at the same time. */
   receives?: number;
+  /** False does as on a kernel that cannot. */
+  acceptsInBatches?: boolean;
 }
 
 const SLOTS_PER_RING_MAX = 1 << 14;
@@ -70,7 +72,8 @@ export class IoUringReactor implements Reactor {
     });
     const slotFreed = (): void => this.#listeners.connectionEnded();
     this.#connections = new IoUringConnections({ capacity, events, buffers, rings: this.#rings, receives, slotFreed });
-    this.#listeners = new IoUringListeners(this.#connections, events, this.#rings);
+    const inBatches = options.acceptsInBatches ?? this.#rings.list[0].acceptsInBatches;
+    this.#listeners = new IoUringListeners(this.#connections, events, this.#rings, inBatches);
   }
 
   get open(): number {
@@ -135,14 +138,15 @@ export class IoUringReactor implements Reactor {
     this.#inTurn = true;
     let count = 0;
     try {
-      const openBefore = connections.open;
-      this.#listeners.beforeWait(connections.waitForBuffers);
-      if (this.#destroyed) return 0;
-      const waitMs = connections.open > openBefore ? 0 : this.#listeners.waitMs(timeoutMs);
-      this.#rings.wait(waitMs);
+      this.#listeners.look();
+      this.#listeners.submit(connections.waitForBuffers);
+      this.#rings.wait(this.#listeners.waitMs(timeoutMs));
       count = this.#deliverAll();
-      // What is readable is read in this turn, and an end of stream right behind it reported in this turn too.
-      for (let round = 0; round < ROUNDS_MAX && connections.receiving > 0 && !this.#destroyed; round++) {
+      // What is readable is read in this turn, and an end of stream right behind it reported in this turn too. Who waits to
+      // be accepted is accepted, some after others have been read.
+      for (let round = 0; round < ROUNDS_MAX && this.#unfinished && !this.#destroyed; round++) {
+        this.#listeners.submit(connections.waitForBuffers);
+        connections.newcomers = 0;
         this.#rings.wait(0);
         count += this.#deliverAll();
       }
@@ -151,6 +155,12 @@ export class IoUringReactor implements Reactor {
       this.#inTurn = false;
       if (this.#destroyed) connections.releaseMemory();
     }
+  }
+
+  /** There is something to be had without waiting. */
+  get #unfinished(): boolean {
+    const { receiving, newcomers } = this.#connections;
+    return receiving > 0 || newcomers > 1 || this.#listeners.more;
   }
 
   destroy(): void {
@@ -193,7 +203,7 @@ export class IoUringReactor implements Reactor {
           connections.sent(connection, detail, result);
           break;
         case ACCEPT:
-          this.#listeners.completed(connection, detail, result);
+          this.#listeners.completed(connection, detail, result, (ring.flags & IORING_CQE_F_SOCK_NONEMPTY) !== 0);
           break;
         case CONNECT:
           connections.connected(connection, result);

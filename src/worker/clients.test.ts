@@ -333,6 +333,7 @@ describe('clients', () => {
     clients.accepted(1);
     clients.accepted(2);
     receive(1, 'GET /a');
+    tick(0);
     tick(REQUEST_HEAD_TIMEOUT_MS - 500);
     assert.deepEqual(reactor.take(), []);
     tick(REQUEST_HEAD_TIMEOUT_MS + 500);

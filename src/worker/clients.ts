@@ -99,6 +99,9 @@ export class Clients {
   readonly streams: Streams;
   readonly posts: Posts;
   readonly #webSockets: WebSockets;
+  /** Accepted in this turn. Most heads are read in it too, so only those that are not get a timer, at its end. */
+  readonly #newcomers: number[] = [];
+  #newcomerCount = 0;
   #accepted = 0;
   #requestCount = 0;
   #sweptMs: number;
@@ -156,6 +159,7 @@ export class Clients {
   /** Called after each turn: ends what has timed out, and keeps streams alive. @returns the time */
   tick(): number {
     const nowMs = this.#control.tick(this.#expired);
+    this.#timeNewcomers();
     if (nowMs - this.#sweptMs >= SWEEP_MS) {
       this.#sweptMs = nowMs;
       this.queue.sweep();
@@ -172,7 +176,7 @@ export class Clients {
   accepted(connection: number): void {
     this.#accepted++;
     this.#connections.open(connection);
-    this.#control.schedule(connection, REQUEST_HEAD_TIMEOUT_MS);
+    this.#newcomers[this.#newcomerCount++] = connection;
     if (this.#connections.held >= this.#maxConnections && !this.#full) {
       this.#full = true;
       this.#reactor.pauseAccepting();
@@ -453,6 +457,15 @@ export class Clients {
     if (!this.#full || this.#stopping) return;
     this.#full = false;
     this.#reactor.resumeAccepting();
+  }
+
+  #timeNewcomers(): void {
+    const { phase } = this.#connections;
+    for (let i = 0; i < this.#newcomerCount; i++) {
+      const connection = this.#newcomers[i];
+      if (phase[connection] === PHASE_HEAD) this.#control.schedule(connection, REQUEST_HEAD_TIMEOUT_MS);
+    }
+    this.#newcomerCount = 0;
   }
 
   #timedOut(connection: number): void {

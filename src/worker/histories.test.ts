@@ -255,6 +255,14 @@ describe('several channels', () => {
       return false;
     });
     assert.deepEqual([seen, reached], [[10], 10]);
+    read(histories, A, 0, 30, [10, 20]);
+    read(histories, B, 0, 30, [11], { gap: 10 });
+    seen.length = 0;
+    histories.merge([A, B], 0, 30, 1e9, (_channel, { sequence }) => {
+      seen.push(sequence);
+      return false;
+    });
+    assert.deepEqual(seen, [10, 10]);
   });
 
   test('must cover the reader, who may be ahead of the worker', () => {

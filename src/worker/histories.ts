@@ -118,7 +118,11 @@ export class Histories {
     }
   }
 
-  /** Like `live`, and makes a history that begins with this publication where there is no live one. */
+  /**
+   * Like `live`, and makes a history that begins with this publication where there is no live one. Only while somebody is
+   * live on the channel: before the first READ of a subscription has been answered, what comes may belong to an earlier
+   * subscription, with a hole behind it.
+   */
   noteLive(channel: number, publication: CachedPublication): void {
     const history = this.#histories.get(channel) ?? this.#create(channel);
     if (history.live || history.reading) {
@@ -166,9 +170,9 @@ export class Histories {
    * `bytes` have been visited (as limits.ts counts; at least one item, and never only some of one sequence). Where a gap and a publication
    * of another channel have the same sequence, the publication is first.
    *
-   * @param channels all of which cover `after`
+   * @param channels at least one; all of them cover `after`
    * @param position the worker's
-   * @param visit returns false to stop. It may drop channels.
+   * @param visit returns false to stop, as when the bytes are used up. It may drop channels.
    * @returns up to where everything has been visited, at least `after`
    */
   merge(
@@ -183,14 +187,19 @@ export class Histories {
     for (let room = bytes; ; ) {
       const lowest = this.#lowest();
       const sequence = this.#sequences[lowest];
-      if (!(sequence <= end)) return Math.max(reached, end);
-      if (room <= 0 && sequence > reached) return reached;
+      if (sequence > end) {
+        reached = Math.max(reached, end);
+        break;
+      }
+      if (room <= 0 && sequence > reached) break;
       const publication = this.#merging[lowest].at(this.#places[lowest])!;
       reached = sequence;
       room -= cachedBytes(publication);
       this.#advance(lowest, this.#places[lowest] + 1);
-      if (!visit(channels[lowest], publication)) return reached;
+      if (!visit(channels[lowest], publication)) room = 0;
     }
+    this.#merging.length = 0;
+    return reached;
   }
 
   /**
@@ -202,19 +211,20 @@ export class Histories {
     if (reached !== position) return false;
     return channels.every((channel) => {
       const history = this.#histories.get(channel);
-      return history !== undefined && history.live && history.upTo <= position && history.from <= reached;
+      if (history === undefined) return false;
+      return history.live && history.upTo <= position && history.from <= reached;
     });
   }
 
   /** @returns up to where all channels are known */
   #beginMerge(channels: readonly number[], after: number, position: number): number {
-    this.#merging.length = 0;
     this.#places.length = 0;
     this.#sequences.length = 0;
     let end = Number.POSITIVE_INFINITY;
     for (const channel of channels) {
       const history = this.#histories.get(channel);
-      assert(history !== undefined && history.covers(after), 'a channel that covers the position of the reader');
+      assert(history, 'a channel that has a history');
+      assert(history.covers(after), 'a history that covers the position of the reader');
       if (!history.reading) this.#touch(history);
       end = Math.min(end, history.live ? Math.max(history.upTo, position) : history.upTo);
       this.#advance(this.#merging.push(history) - 1, history.indexAfter(after));

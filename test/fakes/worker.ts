@@ -36,7 +36,7 @@ export interface Told {
   request?: number;
   result?: number;
   gap?: number;
-  more?: boolean;
+  rest?: number;
   /** Of HISTORY. */
   publications?: { sequence: number; kind: number; timeMs: number; data: string }[];
 }
@@ -189,9 +189,9 @@ function decode(type: number, payload: Buffer): Told {
         });
         at = dataEnd;
       }
-      const more = payload[16] === 1;
+      const rest = payload[16]!;
       const gap = readSequence(payload, 10);
-      return { ...told, request: readUint32(payload, 0), sequence: readSequence(payload, 4), gap, more, publications };
+      return { ...told, request: readUint32(payload, 0), sequence: readSequence(payload, 4), gap, rest, publications };
     }
     default:
       return told;

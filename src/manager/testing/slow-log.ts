@@ -32,7 +32,7 @@ export class SlowLog extends MemoryLog {
   }
 
   async #commit(): Promise<void> {
-    for (let n = this.#turns(); n > 0; n--) await turn();
+    for (let n = this.#turns(); n >= 0; n--) await turn();
     const groups = this.#groups;
     this.#groups = [];
     for (const resolve of groups) resolve();

@@ -91,6 +91,8 @@ export const CLIENT_MESSAGE_BYTES_MAX = CLIENT_BODY_BYTES_MAX;
 export const PARTIAL_MESSAGES_BYTES_MAX = 64 << 20;
 /** --test-echo: as large as conformance suites send. */
 export const ECHO_BYTES_MAX = 16 << 20;
+/** Requests of one WebSocket to subscribe that have no answer yet: one for each channel that it may have. */
+export const SUBSCRIBES_PENDING_MAX = CHANNELS_PER_CONNECTION_MAX;
 /** Requests of one connection to publish that have no answer yet. */
 export const PUBLISHES_PENDING_MAX = 1000;
 

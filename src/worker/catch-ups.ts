@@ -60,7 +60,9 @@ interface CatchUp {
   readonly connection: number;
   /** The client has everything of these channels up to here, or AFTER_NOW. */
   position: number;
-  /** Empty when the connection has gone. */
+  /** The manager was asked where the log ends, and has not answered. */
+  asked: boolean;
+  /** Those that the connection is still on, and was not on before: there may be none. */
   readonly channels: number[];
   /** The client's cursor is of a log that is lost: it is told first. */
   lost: boolean;
@@ -128,12 +130,13 @@ export class CatchUps {
     lost: boolean,
     opening: Uint8Array | null,
   ): void {
-    const catchUp: CatchUp = { connection, position, channels, lost, opening, request };
+    const catchUp: CatchUp = { connection, position, asked: false, channels, lost, opening, request };
     const others = this.#byConnection.get(connection);
     if (others === undefined) this.#byConnection.set(connection, [catchUp]);
     else others.push(catchUp);
     this.#connections.flags[connection] |= FLAG_CATCHING_UP;
-    if (position === AFTER_NOW && (fresh || this.#nowReaders.size > 0 || this.#readers.size > 0 || !this.#ready)) {
+    const unsettled = fresh || this.#nowReaders.size > 0 || this.#readers.size > 0 || !this.#ready;
+    if (position === AFTER_NOW && channels.length > 0 && unsettled) {
       this.#readNow(catchUp);
     } else if (others === undefined) {
       this.#advance(catchUp);
@@ -174,10 +177,15 @@ export class CatchUps {
     this.#byConnection.delete(connection);
   }
 
-  /** What was pending on the connection is with the kernel: more may follow. */
-  sent(connection: number): void {
+  /** How many groups of the connection are being caught up with, or have yet to be. */
+  countOf(connection: number): number {
+    return this.#byConnection.get(connection)?.length ?? 0;
+  }
+
+  /** What was pending on the connection is with the kernel, or a channel that was waited for was left: more may follow. */
+  proceed(connection: number): void {
     const catchUp = this.#byConnection.get(connection)?.[0];
-    if (catchUp !== undefined && catchUp.position !== AFTER_NOW) this.#advance(catchUp);
+    if (catchUp !== undefined && this.#ready) this.#advance(catchUp);
   }
 
   // ── Channels ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +216,7 @@ export class CatchUps {
     if (this.#ahead.size === 0) return;
     const ahead = [...this.#ahead];
     this.#ahead.clear();
-    for (const catchUp of ahead) this.#advance(catchUp);
+    for (const catchUp of ahead) if (this.#isFirst(catchUp)) this.#advance(catchUp);
   }
 
   /** Called now and then: lets go of histories that nobody has used for a while. */
@@ -224,7 +232,8 @@ export class CatchUps {
     const nowReader = this.#nowReaders.get(request);
     if (nowReader !== undefined) {
       this.#nowReaders.delete(request);
-      if (this.#isFirst(nowReader)) this.#end(nowReader);
+      nowReader.asked = false;
+      if (this.#isFirst(nowReader)) this.#advance(nowReader);
       return;
     }
     const channel = this.#histories.page(request, upTo, gap, rest === HISTORY_MORE, publications);
@@ -257,6 +266,7 @@ export class CatchUps {
     this.#ready = false;
     this.#histories.abandonReads();
     this.#readers.clear();
+    for (const catchUp of this.#nowReaders.values()) catchUp.asked = false;
     this.#nowReaders.clear();
     this.#ahead.clear();
   }
@@ -267,7 +277,7 @@ export class CatchUps {
     for (const catchUps of [...this.#byConnection.values()]) {
       const [first] = catchUps;
       if (!this.#isFirst(first)) continue;
-      if (first.position === AFTER_NOW) this.#readNow(first);
+      if (first.position === AFTER_NOW && first.channels.length > 0) this.#readNow(first);
       else this.#advance(first);
     }
   }
@@ -280,6 +290,7 @@ export class CatchUps {
     }
     this.#lastNowRequest = this.#lastNowRequest === 0xffff_ffff ? NOW_REQUESTS : this.#lastNowRequest + 1;
     this.#nowReaders.set(this.#lastNowRequest, catchUp);
+    catchUp.asked = true;
     this.#ask(this.#lastNowRequest, catchUp.channels[0], READ_NOW);
   }
 
@@ -311,12 +322,20 @@ export class CatchUps {
     return this.#control.sendCopy(connection, opening) >= 0;
   }
 
-  /** Gives a connection what is there for it, until it is live or has to wait: for the log, or for its own reading. */
-  #advance(catchUp: CatchUp): void {
-    if (catchUp.position === AFTER_NOW || catchUp.channels.length === 0) {
-      this.#end(catchUp);
-      return;
-    }
+  /**
+   * Gives a connection what is there for it, until it is live or has to wait: for the log, or for its own reading.
+   *
+   * @param first the connection's first catch-up
+   */
+  #advance(first: CatchUp): void {
+    let catchUp: CatchUp | undefined = first;
+    while (catchUp !== undefined && this.#give(catchUp)) catchUp = this.#end(catchUp);
+  }
+
+  /** @returns whether the client has everything of the catch-up's channels up to the worker's position */
+  #give(catchUp: CatchUp): boolean {
+    if (catchUp.channels.length === 0) return true;
+    if (catchUp.position === AFTER_NOW) return !catchUp.asked;
     const { connection, channels } = catchUp;
     const polls = this.#connections.phase[connection] === PHASE_POLLING;
     const format = polls ? FORMAT_POLL : this.#connections.flags[connection] >> FORMAT_SHIFT;
@@ -325,7 +344,7 @@ export class CatchUps {
       const unknown = channels.filter((channel) => !this.#histories.covers(channel, position));
       if (unknown.length > 0) {
         for (const channel of unknown) this.#read(channel, catchUp);
-        return;
+        return false;
       }
       this.#wire.collect(format);
       this.#collected = 0;
@@ -336,18 +355,17 @@ export class CatchUps {
       if (this.#collected > 0) {
         if (polls) {
           this.#streams.answerCollected(connection, reached);
-          return;
+          return false;
         }
         const result = this.#streams.sendCollected(connection);
-        if (result < 0 || result === SEND_PENDING) return;
+        if (result < 0 || result === SEND_PENDING) return false;
       }
-      if (this.#histories.isLevel(channels, reached, this.#streams.position)) break;
+      if (this.#histories.isLevel(channels, reached, this.#streams.position)) return true;
       if (reached === position && this.#collected === 0) {
         this.#ahead.add(catchUp);
-        return;
+        return false;
       }
     }
-    this.#end(catchUp);
   }
 
   #collectLost(catchUp: CatchUp): void {
@@ -364,8 +382,8 @@ export class CatchUps {
     return true;
   }
 
-  /** The channels are live for the connection. */
-  #end(catchUp: CatchUp): void {
+  /** The channels are live for the connection. @returns its next catch-up */
+  #end(catchUp: CatchUp): CatchUp | undefined {
     const { connection, channels, request } = catchUp;
     const catchUps = this.#byConnection.get(connection)!;
     catchUps.shift();
@@ -379,13 +397,12 @@ export class CatchUps {
     }
     if (this.#connections.phase[connection] === PHASE_POLLING) {
       if (this.#connections.flags[connection] & FLAG_AT_ONCE) this.#streams.pollTimedOut(connection);
-      return;
+      return undefined;
     }
-    if (!this.#open(catchUp)) return;
+    if (!this.#open(catchUp)) return undefined;
     this.#wire.collect(this.#connections.flags[connection] >> FORMAT_SHIFT);
     this.#wire.collectSubscribed(Math.max(catchUp.position, this.#streams.position), request);
-    if (this.#streams.sendCollected(connection) < 0) return;
-    const next = this.#byConnection.get(connection)?.[0];
-    if (next !== undefined) this.#advance(next);
+    if (this.#streams.sendCollected(connection) < 0) return undefined;
+    return this.#byConnection.get(connection)?.[0];
   }
 }

@@ -233,7 +233,7 @@ export class Clients {
   sent(connection: number): void {
     const phase = this.#connections.phase[connection];
     if (phase === PHASE_SENDING) this.queue.sent(connection);
-    else if (phase === PHASE_STREAMING) this.streams.catchUps.sent(connection);
+    else if (phase === PHASE_STREAMING) this.streams.catchUps.proceed(connection);
   }
 
   /** The connection is gone, by its peer or by an error; the reactor has let go of it. */

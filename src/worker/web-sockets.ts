@@ -12,6 +12,7 @@ import {
   CLIENT_MESSAGE_BYTES_MAX,
   ECHO_BYTES_MAX,
   PARTIAL_MESSAGES_BYTES_MAX,
+  SUBSCRIBES_PENDING_MAX,
 } from '../limits.js';
 import { SEND_PENDING } from '../reactor/reactor.js';
 import {
@@ -144,7 +145,9 @@ export class WebSockets implements WebSocketEvents {
           const bytes = Buffer.from(name);
           this.#streams.remove(connection, bytes, 0, bytes.length);
         }
-        return this.#say(connection, unsubscribedAnswer(message.channels, ref));
+        if (!this.#say(connection, unsubscribedAnswer(message.channels, ref))) return false;
+        this.#streams.catchUps.proceed(connection);
+        return this.#connections.phase[connection] === PHASE_STREAMING;
       case 'publish':
         this.#posts.publish(connection, [message.publication], {
           published: (_, [{ cursor, duplicate }]) => this.#say(connection, publishedAnswer(cursor, duplicate, ref)),
@@ -162,6 +165,10 @@ export class WebSockets implements WebSocketEvents {
     if (this.#streams.countOf(connection) + names.length > CHANNELS_PER_CONNECTION_MAX) {
       const message = `a connection may have ${CHANNELS_PER_CONNECTION_MAX} channels at most`;
       return this.#say(connection, refusedAnswer({ code: 'too_many_channels', message }, ref));
+    }
+    if (this.#streams.catchUps.countOf(connection) >= SUBSCRIBES_PENDING_MAX) {
+      const message = `${SUBSCRIBES_PENDING_MAX} requests to subscribe have no answer yet`;
+      return this.#say(connection, refusedAnswer({ code: 'unavailable', message }, ref));
     }
     const group = new SubscriptionGroup({ names, ref });
     for (const name of names) {

@@ -73,7 +73,7 @@ export const SEND_PROGRESS_BYTES_MIN = 4096;
 export const SEND_TIMEOUTS_MAX = 4;
 /** Send buffers of one worker; above it, clients that do not read are cut off. */
 export const SEND_BYTES_MAX = 128 << 20;
-/** What a subscriber that does not read may leave in this process; above it the connection is ended (its client resumes). */
+/** What a subscriber that does not read may leave in this process, not counting the message that it is sent now. */
 export const SLOW_CONSUMER_BYTES_MAX = 1 << 20;
 /** Streams hear from the server this often, so that proxies with a time-out of a minute keep them. */
 export const HEARTBEAT_MS = 45_000;
@@ -91,6 +91,8 @@ export const CLIENT_MESSAGE_BYTES_MAX = CLIENT_BODY_BYTES_MAX;
 export const PARTIAL_MESSAGES_BYTES_MAX = 64 << 20;
 /** --test-echo: as large as conformance suites send. */
 export const ECHO_BYTES_MAX = 16 << 20;
+/** Requests of one WebSocket to subscribe that have no answer yet: one for each channel that it may have. */
+export const SUBSCRIBES_PENDING_MAX = CHANNELS_PER_CONNECTION_MAX;
 /** Requests of one connection to publish that have no answer yet. */
 export const PUBLISHES_PENDING_MAX = 1000;
 

@@ -188,6 +188,11 @@ export class CatchUps {
     return this.#byConnection.get(connection)?.[0].lost ?? false;
   }
 
+  /** How many groups of the connection are being caught up with, or have yet to be. */
+  groupsOf(connection: number): number {
+    return this.#byConnection.get(connection)?.length ?? 0;
+  }
+
   /** How many of the connection's channels are being caught up with. */
   countOf(connection: number): number {
     let count = 0;

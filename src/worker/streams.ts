@@ -212,22 +212,24 @@ export class Streams {
       this.#catchUps.keep(channel);
       return this.#answerPoll(connection, this.#pollBuffer(connection, flags));
     }
-    const result = this.#reactor.send(connection, this.#wire.buffer(flags >> FORMAT_SHIFT));
+    const buffer = this.#wire.buffer(flags >> FORMAT_SHIFT);
+    const result = this.#reactor.send(connection, buffer);
     if (result < 0) {
       this.#control.gone(connection);
       return false;
     }
-    return result !== SEND_PENDING || this.checkPace(connection);
+    return result !== SEND_PENDING || this.checkPace(connection, this.#wire.lengthOf(buffer));
   }
 
   /**
    * Ends a connection that has left too much unread. A WebSocket that reads on finds a close code behind what it was
    * sent; any other finds the end. All resume from their cursor.
    *
+   * @param latestBytes what it was sent just now: nobody can have read that, however large it is
    * @returns false where it was ended
    */
-  checkPace(connection: number): boolean {
-    if (this.#reactor.pendingBytes(connection) <= SLOW_CONSUMER_BYTES_MAX) return true;
+  checkPace(connection: number, latestBytes: number): boolean {
+    if (this.#reactor.pendingBytes(connection) <= SLOW_CONSUMER_BYTES_MAX + latestBytes) return true;
     this.slowConsumers++;
     const format = this.#connections.flags[connection] >> FORMAT_SHIFT;
     if (isWebSocket(format) && this.#control.sendCopy(connection, this.#wire.slowConsumerClose()) < 0) return false;
@@ -292,7 +294,7 @@ export class Streams {
       if (phase[connection] === PHASE_STREAMING && this.isOpen(connection)) {
         const result = this.#reactor.send(connection, this.#wire.heartbeat(flags[connection] >> FORMAT_SHIFT));
         if (result < 0) this.#control.gone(connection);
-        else if (result === SEND_PENDING) this.checkPace(connection);
+        else if (result === SEND_PENDING) this.checkPace(connection, 0);
       }
       connection = connection + 1 === capacity ? 0 : connection + 1;
     }
@@ -393,9 +395,10 @@ export class Streams {
   sendCollected(connection: number): number {
     const buffer = this.#wire.collected();
     const result = this.#reactor.send(connection, buffer);
+    const length = this.#wire.lengthOf(buffer);
     this.#wire.release(buffer);
     if (result < 0) this.#control.gone(connection);
-    else if (result === SEND_PENDING && !this.checkPace(connection)) return -1;
+    else if (result === SEND_PENDING && !this.checkPace(connection, length)) return -1;
     return result;
   }
 }

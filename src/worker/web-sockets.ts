@@ -12,6 +12,7 @@ import {
   CLIENT_MESSAGE_BYTES_MAX,
   ECHO_BYTES_MAX,
   PARTIAL_MESSAGES_BYTES_MAX,
+  SUBSCRIBES_PENDING_MAX,
 } from '../limits.js';
 import { SEND_PENDING } from '../reactor/reactor.js';
 import {
@@ -163,6 +164,10 @@ export class WebSockets implements WebSocketEvents {
       const message = `a connection may have ${CHANNELS_PER_CONNECTION_MAX} channels at most`;
       return this.#say(connection, refusedAnswer({ code: 'too_many_channels', message }, ref));
     }
+    if (this.#streams.catchUps.groupsOf(connection) >= SUBSCRIBES_PENDING_MAX) {
+      const message = `${SUBSCRIBES_PENDING_MAX} requests to subscribe have no answer yet`;
+      return this.#say(connection, refusedAnswer({ code: 'unavailable', message }, ref));
+    }
     const group = new SubscriptionGroup({ names, ref });
     for (const name of names) {
       const bytes = Buffer.from(name);
@@ -190,7 +195,7 @@ export class WebSockets implements WebSocketEvents {
   #send(connection: number, bytes: Uint8Array): boolean {
     const result = this.#control.sendCopy(connection, bytes);
     if (result < 0) return false;
-    return result !== SEND_PENDING || this.#streams.checkPace(connection);
+    return result !== SEND_PENDING || this.#streams.checkPace(connection, bytes.length);
   }
 
   /** Says why, and ends the connection when the client has read that. */

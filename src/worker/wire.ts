@@ -125,6 +125,11 @@ export class Wire {
     return this.#slowConsumerClose;
   }
 
+  /** Bytes of a send buffer. */
+  lengthOf(buffer: number): number {
+    return this.#buffers.length(buffer);
+  }
+
   release(buffer: number): void {
     this.#buffers.release(buffer);
   }

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
-import { CHANNELS_PER_CONNECTION_MAX, CLIENT_MESSAGE_BYTES_MAX, PUBLISHES_PENDING_MAX } from '../limits.js';
+import {
+  CHANNELS_PER_CONNECTION_MAX,
+  CLIENT_MESSAGE_BYTES_MAX,
+  PUBLISHES_PENDING_MAX,
+  SLOW_CONSUMER_BYTES_MAX,
+} from '../limits.js';
 import { PUBLISHED_DUPLICATE, PUBLISHED_FAILED, PUBLISHED_NEW } from '../link/frames.js';
 import { SEND_PENDING } from '../reactor/reactor.js';
 import { FIN, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_TEXT } from '../websocket/frame.js';
@@ -198,7 +203,7 @@ describe('WebSockets', () => {
 
   test('who asks and does not read is closed with 4008', () => {
     rig.reactor.sendResult = SEND_PENDING;
-    rig.reactor.pending = (1 << 20) + 1;
+    rig.reactor.pending = SLOW_CONSUMER_BYTES_MAX + 100;
     rig.say(1, { type: 'ping' });
     assert.deepEqual(events().at(-1), { type: 'close', code: 4008 });
     assert.equal(rig.clients.counters.slowConsumers, 1);

@@ -70,14 +70,16 @@ class Measurement {
     await this.hold(crowd, many - few);
     const print = (what: string, memory: Memory): void => {
       const slope = (to: number, from: number) => ((to - from) / (many - few)).toFixed(0).padStart(9);
+      const total = ((memory.workers + memory.manager) / 2 ** 20).toFixed(1).padStart(12);
       console.log(
-        `${what.padEnd(20)} ${slope(memory.workers, before.workers)}${slope(memory.manager, before.manager)}`,
+        `${what.padEnd(20)} ${slope(memory.workers, before.workers)}${slope(memory.manager, before.manager)}${total}`,
       );
     };
     const { workers } = await this.status();
     const where = `${transport} connections on ${workers.length} workers`;
     console.log(`${many} ${where}, Node ${process.version}; bytes for each, from ${few} on`);
-    console.log('                       workers  manager');
+    console.log('                       workers  manager  MiB in all');
+    print(`with ${few}`, before);
     print('idle', await this.privateBytes());
     await this.messageToAll(crowd);
     print('after a message each', await this.privateBytes());

@@ -14,7 +14,7 @@ import { mallocTrim } from './libc.js';
 
 const REST_TICKS = 5;
 const REST_SHARE = 0.04;
-const WORK_MS = 300;
+const WORK_MS = 100;
 
 export class MemoryAtRest {
   readonly #cpuMs: () => number;

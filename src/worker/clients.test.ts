@@ -307,6 +307,7 @@ describe('clients', () => {
     assert.equal(reactor.take()[0], 'send 2 400 ');
     clients.accepted(3);
     receive(3, 'HEAD /a.js HT');
+    tick(0);
     tick(REQUEST_HEAD_TIMEOUT_MS + 500);
     assert(reactor.take().includes('send 3 408 '));
     clients.accepted(4);

@@ -64,6 +64,7 @@ class Measurement {
     await warmUp.end();
     await until('the warm-up to end', async () => (await this.status()).connections === 0);
 
+    const none = await this.privateBytes();
     const crowd = this.newCrowd();
     await this.hold(crowd, few);
     const before = await this.privateBytes();
@@ -79,6 +80,7 @@ class Measurement {
     const where = `${transport} connections on ${workers.length} workers`;
     console.log(`${many} ${where}, Node ${process.version}; bytes for each, from ${few} on`);
     console.log('                       workers  manager  MiB in all');
+    print('with none', none);
     print(`with ${few}`, before);
     print('idle', await this.privateBytes());
     await this.messageToAll(crowd);

@@ -39,6 +39,5 @@ test('garbage goes back to the machine', () => {
   assert.equal(garbage.length, 400_000);
   garbage = [];
   giveMemoryBack();
-  giveMemoryBack();
   assert(privateBytes() < full - (10 << 20), `${full} bytes, then ${privateBytes()}`);
 });

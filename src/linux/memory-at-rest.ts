@@ -56,15 +56,18 @@ function ownCpuMs(): number {
 let collect: (() => void) | undefined;
 
 /**
- * Collects garbage (some ten milliseconds each time), and returns what malloc(3) holds free. Twice, because V8 gives up the
- * pages that became empty with the collection after.
+ * Collects garbage (some ten milliseconds each time), and returns what malloc(3) holds free. First every page of the heap is
+ * emptied that can be, which V8 does not do of itself; then a second time, because it gives up empty pages with the collection
+ * after.
  */
 export function giveMemoryBack(): void {
   if (collect === undefined) {
     setFlagsFromString('--expose-gc');
     collect = runInNewContext('gc') as () => void;
   }
+  setFlagsFromString('--compact-on-every-full-gc');
   collect();
+  setFlagsFromString('--no-compact-on-every-full-gc');
   collect();
   mallocTrim?.(0);
 }

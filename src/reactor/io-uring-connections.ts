@@ -48,6 +48,9 @@ const NONE = -1;
 const DRAIN_ROUNDS = 100;
 const DRAIN_WAIT_MS = 10;
 
+/** Sends in one system call. */
+const SENDS_AT_ONCE = 32;
+
 export interface ConnectionsOptions {
   capacity: number;
   events: ReactorEvents;
@@ -77,6 +80,9 @@ export class IoUringConnections {
   /** The words of the slots. */
   readonly #handles: Int32Array;
   readonly #sends: IoUringSends;
+  /** A batch of one. */
+  readonly #single = new Int32Array(1);
+  readonly #singleResult = new Int32Array(1);
   readonly #receives: ReceiveBuffers;
   #sending = 0;
   #pinned = NONE;
@@ -120,22 +126,89 @@ export class IoUringConnections {
   }
 
   send(connection: number, buffer: number, last: boolean): number {
-    const state = this.#states[connection];
-    if ((state & (OPEN | CONNECTING | SHUT)) !== OPEN) throw misuse('send', connection, state);
-    if ((state & SENDING) !== 0) {
-      this.#sends.add(connection, buffer);
-      return SEND_PENDING;
+    this.#single[0] = connection;
+    this.#sendBatch(this.#single, 0, 1, buffer, last, this.#singleResult);
+    return this.#singleResult[0];
+  }
+
+  sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
+    const { shift } = this.#rings;
+    let done = 0;
+    for (let from = 0, to = 0; from < count; from = to) {
+      const ring = connections[from] >> shift;
+      do to++;
+      while (to < count && to - from < SENDS_AT_ONCE && connections[to] >> shift === ring);
+      done += this.#sendBatch(connections, from, to, buffer, false, results);
     }
-    const ring = this.#rings.of(connection);
-    const address = this.#buffers.address(buffer);
-    const length = this.#buffers.length(buffer);
-    const index = connection & this.#rings.mask;
-    if (requests.sendNow(ring, index, connection, buffer, address, length, last)) return SEND_DONE;
+    return done;
+  }
+
+  /** Sends to connections[from..to), which are of one ring, in one system call. @returns how many are SEND_DONE */
+  #sendBatch(
+    connections: Int32Array,
+    from: number,
+    to: number,
+    buffer: number,
+    last: boolean,
+    results: Int32Array,
+  ): number {
+    const ring = this.#rings.of(connections[from]);
+    const watched = ring.prepareNow(to - from);
+    let done = 0;
+    for (let i = from; i < to; i++) {
+      const connection = connections[i];
+      const state = this.#states[connection];
+      if ((state & (OPEN | CONNECTING | SHUT)) !== OPEN) throw misuse('send', connection, state);
+      results[i] = SEND_PENDING;
+      if ((state & SENDING) !== 0) {
+        this.#sends.add(connection, buffer);
+      } else {
+        this.#submitSend(connection, buffer, 0);
+        if (watched) {
+          requests.sendNow(ring, last);
+          results[i] = SEND_DONE;
+          done++;
+        } else this.#hold(connection, buffer);
+      }
+    }
+    if (done === 0) return 0;
+    const completions = ring.submitNow();
+    if (completions === 0 && ring.pending === 0) return done;
+    return done - this.#notDone(ring, connections, from, to, buffer, completions, results);
+  }
+
+  /** Finds those of a batch that were not done: failed ones, and what the kernel had no memory for. @returns how many */
+  #notDone(
+    ring: Ring,
+    connections: Int32Array,
+    from: number,
+    to: number,
+    buffer: number,
+    completions: number,
+    results: Int32Array,
+  ): number {
+    const { pending } = ring;
+    let behind = 0;
+    let count = 0;
+    for (let i = to - 1; i >= from; i--) {
+      if (results[i] !== SEND_DONE) continue;
+      const connection = connections[i];
+      if (behind < pending) requests.sendLater(ring, behind++);
+      else if (!ring.completed(completions, connection, tag(SEND, buffer))) continue;
+      // It has become an ordinary send, whose completion says how much was sent.
+      results[i] = SEND_PENDING;
+      this.#hold(connection, buffer);
+      count++;
+    }
+    return count;
+  }
+
+  /** The buffer is with the kernel. */
+  #hold(connection: number, buffer: number): void {
     this.#buffers.retain(buffer);
-    this.#states[connection] = state | SENDING;
+    this.#states[connection] |= SENDING;
     this.#sending++;
     this.#handles[connection] = buffer;
-    return SEND_PENDING;
   }
 
   pendingBytes(connection: number): number {

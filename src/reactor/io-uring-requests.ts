@@ -157,36 +157,19 @@ export function send(
   sqes[at + 9] = tag(SEND, buffer);
 }
 
-/**
- * Sends at once; `last` as in reactor.ts. It completes only if it failed or not all of it fitted: then it has become an
- * ordinary send, whose completion says how much was sent.
- *
- * @returns whether all was sent
- */
-export function sendNow(
-  ring: Ring,
-  index: number,
-  connection: number,
-  buffer: number,
-  address: number,
-  bytes: number,
-  last: boolean,
-): boolean {
-  const watched = ring.prepareNow();
-  send(ring, index, connection, buffer, address, bytes);
-  if (!watched) return false;
-  const { sqes } = ring;
-  const at = ring.lastSubmission;
-  sqes[at] |= QUIET;
+/** Makes the latest submission, an ordinary send, one that does not wait, and completes only if not all of it fits. */
+export function sendNow(ring: Ring, last: boolean): void {
+  const at = ring.lastSubmission();
+  ring.sqes[at] |= QUIET;
   // With MSG_WAITALL a send that is short has failed.
-  sqes[at + 7] |= last ? MSG_DONTWAIT | MSG_WAITALL | MSG_MORE : MSG_DONTWAIT | MSG_WAITALL;
-  if (ring.succeedsNow()) return true;
-  if (ring.pending > 0) {
-    // The kernel had no memory for it. It stays in the queue, as an ordinary send.
-    sqes[at] &= ~QUIET;
-    sqes[at + 7] = MSG_NOSIGNAL;
-  }
-  return false;
+  ring.sqes[at + 7] |= last ? MSG_DONTWAIT | MSG_WAITALL | MSG_MORE : MSG_DONTWAIT | MSG_WAITALL;
+}
+
+/** Makes it an ordinary send again: the last submission, or the one so many before it. */
+export function sendLater(ring: Ring, before: number): void {
+  const at = ring.lastSubmission(before);
+  ring.sqes[at] &= ~QUIET;
+  ring.sqes[at + 7] = MSG_NOSIGNAL;
 }
 
 export function shutdown(ring: Ring, index: number, connection: number): void {

@@ -49,6 +49,10 @@ class ScriptedReactor implements Reactor {
     this.told.push(`send ${connection} ${Buffer.from(this.buffers.bytes(buffer)).toString()}`);
     return this.sendResult;
   }
+  sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
+    for (let i = 0; i < count; i++) results[i] = this.send(connections[i], buffer);
+    return results.subarray(0, count).filter((result) => result === SEND_DONE).length;
+  }
   pendingBytes = (): number => this.pending;
   shutdown(connection: number): void {
     this.told.push(`shutdown ${connection}`);

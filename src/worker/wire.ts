@@ -34,7 +34,8 @@ import type { CachedPublication } from './history.js';
 export const FORMAT_WEBSOCKET_DEFLATE = 6;
 /** A WebSocket that may send compressed messages but wants a smaller window for those that it gets: it gets plain ones. */
 export const FORMAT_WEBSOCKET_INFLATE = 7;
-const FORMATS = 8;
+/** They are numbered from 0 to below this. */
+export const FORMATS = 8;
 
 /** The server closed the connection because its client did not read: reconnect, and resume from the cursor. */
 export const CLOSE_SLOW_CONSUMER = 4008;

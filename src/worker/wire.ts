@@ -10,7 +10,7 @@
 import { formatCursor } from '../cursor.js';
 import { CALLBACK_BYTES_MAX } from '../limits.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
-import { Encoder, encodePollAnswer } from '../transports/encoder.js';
+import { Encoder, encodePollAnswer, encodeTextFrame } from '../transports/encoder.js';
 import {
   FORMAT_POLL,
   FORMAT_SSE,
@@ -153,10 +153,11 @@ export class Wire {
   buffer(format: number): number {
     if (!isWebSocket(format)) return this.#encoder.encoded(format);
     if (format === FORMAT_WEBSOCKET_DEFLATE) {
-      if (this.#deflated === NO_BUFFER) this.#deflated = this.#copyOf(this.#frameOf(format));
+      if (this.#deflated === NO_BUFFER)
+        this.#deflated = this.#copyOf(webSocketFrame(this.#encoder.text(FORMAT_WEBSOCKET), format));
       return this.#deflated;
     }
-    if (this.#framed === NO_BUFFER) this.#framed = this.#copyOf(this.#frameOf(format));
+    if (this.#framed === NO_BUFFER) this.#framed = encodeTextFrame(this.#buffers, this.#encoder.text(FORMAT_WEBSOCKET));
     return this.#framed;
   }
 
@@ -190,10 +191,6 @@ export class Wire {
     this.#framed = NO_BUFFER;
     this.#deflated = NO_BUFFER;
     this.#copy = null;
-  }
-
-  #frameOf(format: number): Buffer {
-    return webSocketFrame(this.#encoder.text(FORMAT_WEBSOCKET), format);
   }
 
   // ── One connection ─────────────────────────────────────────────────────────────────────────────────────────────────

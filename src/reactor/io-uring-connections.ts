@@ -48,9 +48,6 @@ const NONE = -1;
 const DRAIN_ROUNDS = 100;
 const DRAIN_WAIT_MS = 10;
 
-/** Sends in one system call. */
-const SENDS_AT_ONCE = 32;
-
 export interface ConnectionsOptions {
   capacity: number;
   events: ReactorEvents;
@@ -132,18 +129,18 @@ export class IoUringConnections {
   }
 
   sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
-    const { shift } = this.#rings;
+    const { shift, sendsAtOnce } = this.#rings;
     let done = 0;
     for (let from = 0, to = 0; from < count; from = to) {
       const ring = connections[from] >> shift;
       do to++;
-      while (to < count && to - from < SENDS_AT_ONCE && connections[to] >> shift === ring);
+      while (to < count && to - from < sendsAtOnce && connections[to] >> shift === ring);
       done += this.#sendBatch(connections, from, to, buffer, false, results);
     }
     return done;
   }
 
-  /** Sends to connections[from..to), which are of one ring, in one system call. @returns how many are SEND_DONE */
+  /** Sends to connections[from..to), which are of one ring. @returns how many are SEND_DONE */
   #sendBatch(
     connections: Int32Array,
     from: number,
@@ -152,63 +149,35 @@ export class IoUringConnections {
     last: boolean,
     results: Int32Array,
   ): number {
-    const ring = this.#rings.of(connections[from]);
-    const watched = ring.prepareNow(to - from);
-    let done = 0;
+    const states = this.#states;
+    let ready = 0;
     for (let i = from; i < to; i++) {
       const connection = connections[i];
-      const state = this.#states[connection];
+      const state = states[connection];
       if ((state & (OPEN | CONNECTING | SHUT)) !== OPEN) throw misuse('send', connection, state);
-      results[i] = SEND_PENDING;
       if ((state & SENDING) !== 0) {
         this.#sends.add(connection, buffer);
+        results[i] = SEND_PENDING;
       } else {
-        this.#submitSend(connection, buffer, 0);
-        if (watched) {
-          requests.sendNow(ring, last);
-          results[i] = SEND_DONE;
-          done++;
-        } else this.#hold(connection, buffer);
+        results[i] = SEND_DONE;
+        ready++;
       }
     }
-    if (done === 0) return 0;
-    const completions = ring.submitNow();
-    if (completions === 0 && ring.pending === 0) return done;
-    return done - this.#notDone(ring, connections, from, to, buffer, completions, results);
-  }
-
-  /** Finds those of a batch that were not done: failed ones, and what the kernel had no memory for. @returns how many */
-  #notDone(
-    ring: Ring,
-    connections: Int32Array,
-    from: number,
-    to: number,
-    buffer: number,
-    completions: number,
-    results: Int32Array,
-  ): number {
-    const { pending } = ring;
-    let behind = 0;
-    let count = 0;
-    for (let i = to - 1; i >= from; i--) {
-      if (results[i] !== SEND_DONE) continue;
+    const ring = this.#rings.of(connections[from]);
+    const address = this.#buffers.address(buffer);
+    const length = this.#buffers.length(buffer);
+    const { mask } = this.#rings;
+    const done = requests.sendAllNow(ring, connections, from, to, mask, buffer, address, length, last, results);
+    if (done === ready) return done;
+    for (let i = from; i < to; i++) {
       const connection = connections[i];
-      if (behind < pending) requests.sendLater(ring, behind++);
-      else if (!ring.completed(completions, connection, tag(SEND, buffer))) continue;
-      // It has become an ordinary send, whose completion says how much was sent.
-      results[i] = SEND_PENDING;
-      this.#hold(connection, buffer);
-      count++;
+      if (results[i] === SEND_DONE || (states[connection] & SENDING) !== 0) continue;
+      this.#buffers.retain(buffer);
+      states[connection] |= SENDING;
+      this.#sending++;
+      this.#handles[connection] = buffer;
     }
-    return count;
-  }
-
-  /** The buffer is with the kernel. */
-  #hold(connection: number, buffer: number): void {
-    this.#buffers.retain(buffer);
-    this.#states[connection] |= SENDING;
-    this.#sending++;
-    this.#handles[connection] = buffer;
+    return done;
   }
 
   pendingBytes(connection: number): number {

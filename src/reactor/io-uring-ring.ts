@@ -350,7 +350,7 @@ export class Ring {
       this.#sinceWork = 0;
       this.enter(0, 0);
     }
-    if (this.pending + count > this.#sqMask + 1) this.#makeRoom();
+    while (this.pending + count > this.#sqMask + 1) this.#makeRoom();
     const used = (this.#queue[this.#cqTailWord] - this.#head) | 0;
     if (used + this.#sqMask >= this.#cqMask) this.#stash();
     return (this.#queue[this.#sqFlagsWord] & IORING_SQ_CQ_OVERFLOW) === 0;

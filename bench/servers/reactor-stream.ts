@@ -14,6 +14,7 @@ import { SendBuffers } from '../../src/reactor/send-buffers.js';
 
 const CAPACITY = 20_000;
 const TURN_WAIT_MS = 250;
+const BATCH = 64;
 const EPOCH = '0123456789ab';
 const STREAM_HEAD =
   'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n';
@@ -32,6 +33,8 @@ class StreamingServer implements ReactorEvents {
     console.error,
   );
   private readonly channelOf: (string | undefined)[] = new Array(CAPACITY);
+  private readonly targets = new Int32Array(BATCH);
+  private readonly results = new Int32Array(BATCH);
   private readonly listening = new Map<string, Set<number>>();
   /** The standard input, a socket of the bench. */
   private readonly control = this.reactor.adopt(0);
@@ -91,7 +94,14 @@ class StreamingServer implements ReactorEvents {
   private sendTo(connections: Iterable<number>, text: string): void {
     const buffer = this.buffers.allocate(text.length);
     this.buffers.bytes(buffer).set(Buffer.from(text, 'latin1'));
-    for (const connection of connections) this.reactor.send(connection, buffer);
+    let count = 0;
+    for (const connection of connections) {
+      this.targets[count++] = connection;
+      if (count < BATCH) continue;
+      this.reactor.sendAll(this.targets, count, buffer, this.results);
+      count = 0;
+    }
+    this.reactor.sendAll(this.targets, count, buffer, this.results);
     this.buffers.release(buffer);
   }
 

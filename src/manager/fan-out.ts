@@ -38,12 +38,16 @@ export interface FanOutCounters {
   linksBehind: number;
 }
 
+interface Worker {
+  readonly link: FanOutLink;
+  /** Sequences of the publications that it has to answer, ascending. */
+  readonly awaited: Set<number>;
+}
+
 export class FanOut {
   readonly #index = new ChannelIndex();
-  readonly #links = new Map<number, FanOutLink>();
+  readonly #workers = new Map<number, Worker>();
   readonly #receipts: Receipts;
-  /** Workers whose answer is outstanding, by sequence; ascending. */
-  readonly #awaited = new Map<number, Set<number>>();
   readonly #found = new Uint8Array(256);
   #position: number;
   #fanOuts = 0;
@@ -62,7 +66,7 @@ export class FanOut {
 
   get counters(): FanOutCounters {
     let linksBehind = 0;
-    for (const link of this.#links.values()) if (link.behind) linksBehind++;
+    for (const { link } of this.#workers.values()) if (link.behind) linksBehind++;
     return { subscriptions: this.#index.size, fanOuts: this.#fanOuts, receivers: this.#receivers, linksBehind };
   }
 
@@ -70,32 +74,33 @@ export class FanOut {
    * A publication has come into the log. Called in the order of the log.
    *
    * @param receipt its publisher waits
-   * @returns whether a verdict will follow (`Receipts.settled`)
+   * @returns how many verdicts will follow (`Receipts.settled`): one of each worker that answers
    */
-  accept(publication: Publication, name: Buffer, receipt: boolean): boolean {
+  accept(publication: Publication, name: Buffer, receipt: boolean): number {
     const { sequence } = publication;
     const count = this.#index.workersOf(name, 0, name.length, this.#found);
     let frame: Uint8Array | null = null;
     for (let i = 0; i < count; i++) {
-      frame = this.#links.get(this.#found[i]!)!.fanOut(publication, name, receipt, frame);
+      const { link, awaited } = this.#workers.get(this.#found[i]!)!;
+      frame = link.fanOut(publication, name, receipt, frame);
+      if (receipt) awaited.add(sequence);
     }
     this.#position = sequence;
-    if (count === 0) return false;
-    this.#fanOuts++;
-    if (receipt) this.#awaited.set(sequence, new Set(this.#found.subarray(0, count)));
-    return receipt;
+    if (count > 0) this.#fanOuts++;
+    return receipt ? count : 0;
   }
 
   /** A worker has dialled; its subscriptions follow. One that it had before must have left. */
   workerJoined(worker: number, link: FanOutLink): void {
-    this.#links.set(worker, link);
+    this.#workers.set(worker, { link, awaited: new Set() });
   }
 
   /** A worker's link has ended: nobody more will answer there. */
   workerLeft(worker: number): void {
-    this.#links.delete(worker);
+    const left = this.#workers.get(worker);
+    this.#workers.delete(worker);
     this.#index.removeWorker(worker);
-    for (const [sequence, workers] of this.#awaited) this.#answered(sequence, workers, worker);
+    if (left !== undefined) for (const sequence of left.awaited) this.#receipts.settled(sequence);
   }
 
   /** A worker has a first subscriber of the channel bytes[start..end). */
@@ -110,29 +115,24 @@ export class FanOut {
 
   /** A worker's answer. One that is not awaited (any more) is ignored. */
   received(worker: number, sequence: number, receivers: number): void {
-    const workers = this.#awaited.get(sequence);
-    if (workers === undefined || !workers.has(worker)) return;
+    if (this.#workers.get(worker)?.awaited.delete(sequence) !== true) return;
     this.#receivers += receivers;
     this.#receipts.received(sequence, receivers);
-    this.#answered(sequence, workers, worker);
+    this.#receipts.settled(sequence);
   }
 
   /** True while a publisher waits for the worker's answer. */
   awaits(worker: number, sequence: number): boolean {
-    return this.#awaited.get(sequence)?.has(worker) === true;
+    return this.#workers.get(worker)?.awaited.has(sequence) === true;
   }
 
   /** Forgets answers that nobody waits for any more. Called about once a second. */
   sweep(): void {
-    for (const sequence of this.#awaited.keys()) {
-      if (this.#receipts.has(sequence)) return;
-      this.#awaited.delete(sequence);
+    for (const { awaited } of this.#workers.values()) {
+      for (const sequence of awaited) {
+        if (this.#receipts.has(sequence)) break;
+        awaited.delete(sequence);
+      }
     }
-  }
-
-  #answered(sequence: number, workers: Set<number>, worker: number): void {
-    if (!workers.delete(worker) || workers.size > 0) return;
-    this.#awaited.delete(sequence);
-    this.#receipts.settled(sequence);
   }
 }

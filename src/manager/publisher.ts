@@ -137,8 +137,8 @@ export class Publisher {
   }
 
   /** Gives the batch to queue and fan-out. Returns how many verdicts each publication owes. */
-  #handOut(batch: readonly NewPublication[], appended: readonly Appended[], receipts: boolean): Uint8Array {
-    const verdicts = new Uint8Array(batch.length);
+  #handOut(batch: readonly NewPublication[], appended: readonly Appended[], receipts: boolean): Uint16Array {
+    const verdicts = new Uint16Array(batch.length);
     for (let i = 0; i < batch.length; i++) {
       const { sequence, timeMs, duplicate } = appended[i]!;
       if (duplicate) {
@@ -149,7 +149,7 @@ export class Publisher {
       const publication: Publication = { sequence, channel, kind, data, timeMs };
       const name = Buffer.from(channel);
       if (this.#queue.accept(publication, name, receipts)) verdicts[i]++;
-      if (this.#fanOut.accept(publication, name, receipts)) verdicts[i]++;
+      verdicts[i]! += this.#fanOut.accept(publication, name, receipts);
       this.#published++;
     }
     return verdicts;

@@ -1,8 +1,8 @@
 /**
  * Publishers that wait to hear who got their publications, for a bounded time and in a bounded number.
  *
- * A publication may owe up to two verdicts: that of the classic queue and that of the fan-out to stream subscribers. Both
- * know it by its sequence, say `received` for each worker's answer, and `settled` when theirs is complete. A publisher waits
+ * A publication may owe verdicts: one of the classic queue, and one of each worker that the fan-out has given it. Queue and
+ * fan-out know it by its sequence, say `received` for each worker's answer, and `settled` for each verdict. A publisher waits
  * for a batch as a whole, and is told what is known when the last verdict is in or its time is over.
  *
  * All wait equally long, so batches time out in the order in which they came: one timer serves them all.
@@ -72,7 +72,8 @@ export class Receipts {
   wait(receipts: Receipt[], verdicts: ArrayLike<number>): Promise<Receipt[]> {
     return new Promise((resolve) => {
       const batch: Batch = { receipts, resolve, deadlineMs: this.#now() + this.#timeoutMs, waiting: 0 };
-      for (const [i, receipt] of receipts.entries()) {
+      for (let i = 0; i < receipts.length; i++) {
+        const receipt = receipts[i]!;
         if (verdicts[i] === 0 || this.#waiting.size >= RECEIPTS_WAITING_MAX) continue;
         this.#waiting.set(receipt.sequence, { receipt, batch, verdicts: verdicts[i]! });
         batch.waiting++;

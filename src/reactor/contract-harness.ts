@@ -131,6 +131,18 @@ export class Harness implements ReactorEvents {
     return result;
   }
 
+  /** Sends a text or bytes to many. @returns the results, of which `done` are SEND_DONE */
+  sendAll(connections: readonly number[], data: string | Uint8Array): { done: number; results: number[] } {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    const buffer = this.buffers.allocate(bytes.length);
+    this.buffers.bytes(buffer).set(bytes);
+    const results = new Int32Array(connections.length);
+    const done = this.reactor.sendAll(Int32Array.from(connections), connections.length, buffer, results);
+    this.buffers.release(buffer);
+    for (const [i, connection] of connections.entries()) if (results[i] < 0) this.live.delete(connection);
+    return { done, results: [...results] };
+  }
+
   close(connection: number): void {
     this.live.delete(connection);
     this.reactor.close(connection);

@@ -11,6 +11,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setImmediate as yieldToNode } from 'node:timers/promises';
 import { AF_UNIX } from '../linux/constants.js';
 import { ECONNREFUSED, ECONNRESET, EMFILE, ENOENT, EPIPE } from '../linux/errno.js';
 import { encodeSocketAddress, encodeUnixAddress } from '../linux/socket-address.js';
@@ -104,6 +105,50 @@ export function reactorContract(
       for (const { peer } of pairs) peer.read();
       await h.until('all have it', () => pairs.every(({ peer }) => peer.bytes.toString() === 'hello'));
       await h.until('the buffer is free', () => h.buffers.liveBytes === 0);
+    });
+
+    contract('a buffer is sent to many in one call, each of which may be done, pending or gone', async (h) => {
+      const port = h.listen();
+      const pairs: Awaited<ReturnType<Harness['pair']>>[] = [];
+      for (let i = 0; i < 70; i++) pairs.push(await h.pair(port));
+      const connections = pairs.map(({ connection }) => connection);
+      const [slow, gone] = [7, 40];
+      assert.equal(h.send(connections[slow], pattern(BIG_BYTES)), SEND_PENDING);
+      pairs[gone].peer.socket.resetAndDestroy();
+      for (let i = 0; i < 10; i++) await yieldToNode();
+
+      const { done, results } = h.sendAll(connections, 'hello');
+      assert.equal(results[slow], SEND_PENDING);
+      assert(results[gone] === SEND_PENDING || results[gone] < 0);
+      assert.equal(done, 68);
+      assert.equal(results.filter((result) => result === SEND_DONE).length, done);
+      await h.until('the end of who has gone is known', () => !h.live.has(connections[gone]));
+
+      const others = connections.filter((_, i) => i !== gone);
+      assert.equal(h.sendAll(others, ', world').done, 68);
+      for (const { peer } of pairs) peer.read();
+      const whole = ({ peer }: (typeof pairs)[number], i: number) =>
+        i === gone || peer.byteLength === (i === slow ? BIG_BYTES : 0) + 12;
+      await h.until('all others have it', () => pairs.every(whole));
+      await h.until('the slow one is done', () => h.named('sent').length > 0);
+      assert.deepEqual(h.named('sent'), [['sent', connections[slow]]]);
+      for (const { peer } of pairs.filter((_, i) => i !== gone)) {
+        assert.equal(peer.bytes.subarray(-12).toString(), 'hello, world');
+      }
+      assert.equal(h.sendAll([], 'nobody').done, 0);
+    });
+
+    contract('what is too large for all of many arrives whole and is reported for each', async (h) => {
+      const port = h.listen();
+      const pairs = [await h.pair(port), await h.pair(port), await h.pair(port)];
+      const connections = pairs.map(({ connection }) => connection);
+      const bytes = pattern(BIG_BYTES / 2);
+      assert.deepEqual(h.sendAll(connections, bytes), { done: 0, results: [SEND_PENDING, SEND_PENDING, SEND_PENDING] });
+      for (const { peer } of pairs) peer.read();
+      await h.until('each is reported', () => h.named('sent').length === 3);
+      await h.until('each has it', () => pairs.every(({ peer }) => peer.byteLength === bytes.length));
+      for (const { peer } of pairs) assert(peer.bytes.equals(bytes));
+      assert.equal(h.buffers.liveBytes, 0);
     });
 
     contract('what is pending is dropped and released when the connection is closed', async (h) => {

@@ -183,6 +183,16 @@ export class EpollReactor implements Reactor {
     return SEND_PENDING;
   }
 
+  sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
+    let done = 0;
+    for (let i = 0; i < count; i++) {
+      const result = this.send(connections[i], buffer);
+      results[i] = result;
+      if (result === SEND_DONE) done++;
+    }
+    return done;
+  }
+
   pendingBytes(connection: number): number {
     return (this.#states[connection] & PENDING) === 0 ? 0 : this.#pending.bytes(connection);
   }

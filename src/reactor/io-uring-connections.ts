@@ -77,6 +77,9 @@ export class IoUringConnections {
   /** The words of the slots. */
   readonly #handles: Int32Array;
   readonly #sends: IoUringSends;
+  /** A batch of one. */
+  readonly #single = new Int32Array(1);
+  readonly #singleResult = new Int32Array(1);
   readonly #receives: ReceiveBuffers;
   #sending = 0;
   #pinned = NONE;
@@ -120,22 +123,61 @@ export class IoUringConnections {
   }
 
   send(connection: number, buffer: number, last: boolean): number {
-    const state = this.#states[connection];
-    if ((state & (OPEN | CONNECTING | SHUT)) !== OPEN) throw misuse('send', connection, state);
-    if ((state & SENDING) !== 0) {
-      this.#sends.add(connection, buffer);
-      return SEND_PENDING;
+    this.#single[0] = connection;
+    this.#sendBatch(this.#single, 0, 1, buffer, last, this.#singleResult);
+    return this.#singleResult[0];
+  }
+
+  sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
+    const { shift, sendsAtOnce } = this.#rings;
+    let done = 0;
+    for (let from = 0, to = 0; from < count; from = to) {
+      const ring = connections[from] >> shift;
+      do to++;
+      while (to < count && to - from < sendsAtOnce && connections[to] >> shift === ring);
+      done += this.#sendBatch(connections, from, to, buffer, false, results);
     }
-    const ring = this.#rings.of(connection);
+    return done;
+  }
+
+  /** Sends to connections[from..to), which are of one ring. @returns how many are SEND_DONE */
+  #sendBatch(
+    connections: Int32Array,
+    from: number,
+    to: number,
+    buffer: number,
+    last: boolean,
+    results: Int32Array,
+  ): number {
+    const states = this.#states;
+    let ready = 0;
+    for (let i = from; i < to; i++) {
+      const connection = connections[i];
+      const state = states[connection];
+      if ((state & (OPEN | CONNECTING | SHUT)) !== OPEN) throw misuse('send', connection, state);
+      if ((state & SENDING) !== 0) {
+        this.#sends.add(connection, buffer);
+        results[i] = SEND_PENDING;
+      } else {
+        results[i] = SEND_DONE;
+        ready++;
+      }
+    }
+    const ring = this.#rings.of(connections[from]);
     const address = this.#buffers.address(buffer);
     const length = this.#buffers.length(buffer);
-    const index = connection & this.#rings.mask;
-    if (requests.sendNow(ring, index, connection, buffer, address, length, last)) return SEND_DONE;
-    this.#buffers.retain(buffer);
-    this.#states[connection] = state | SENDING;
-    this.#sending++;
-    this.#handles[connection] = buffer;
-    return SEND_PENDING;
+    const { mask } = this.#rings;
+    const done = requests.sendAllNow(ring, connections, from, to, mask, buffer, address, length, last, results);
+    if (done === ready) return done;
+    for (let i = from; i < to; i++) {
+      const connection = connections[i];
+      if (results[i] === SEND_DONE || (states[connection] & SENDING) !== 0) continue;
+      this.#buffers.retain(buffer);
+      states[connection] |= SENDING;
+      this.#sending++;
+      this.#handles[connection] = buffer;
+    }
+    return done;
   }
 
   pendingBytes(connection: number): number {

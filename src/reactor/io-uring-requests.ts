@@ -27,6 +27,7 @@ import {
   POLLRDHUP,
 } from '../linux/io-uring.js';
 import type { Ring } from './io-uring-ring.js';
+import { SEND_DONE, SEND_PENDING } from './reactor.js';
 
 // Kinds of requests.
 export const ACCEPT = 1;
@@ -158,35 +159,57 @@ export function send(
 }
 
 /**
- * Sends at once; `last` as in reactor.ts. It completes only if it failed or not all of it fitted: then it has become an
- * ordinary send, whose completion says how much was sent.
+ * Sends a buffer to connections[from..to) of one ring in one system call, without waiting; `last` as in reactor.ts. Only those
+ * take part whose result is SEND_DONE. A send of which not all fits, or that fails, becomes an ordinary one, whose completion
+ * says how much was sent, and its result SEND_PENDING.
  *
- * @returns whether all was sent
+ * @param to at most `Rings.sendsAtOnce` after `from`
+ * @returns how many stayed SEND_DONE
  */
-export function sendNow(
+export function sendAllNow(
   ring: Ring,
-  index: number,
-  connection: number,
+  connections: Int32Array,
+  from: number,
+  to: number,
+  mask: number,
   buffer: number,
   address: number,
   bytes: number,
   last: boolean,
-): boolean {
-  const watched = ring.prepareNow();
-  send(ring, index, connection, buffer, address, bytes);
-  if (!watched) return false;
+  results: Int32Array,
+): number {
+  const watched = ring.prepareNow(to - from);
+  // With MSG_WAITALL a send that is short has failed, and a quiet one completes only then.
+  const flags = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL | (last ? MSG_MORE : 0);
   const { sqes } = ring;
-  const at = ring.lastSubmission;
-  sqes[at] |= QUIET;
-  // With MSG_WAITALL a send that is short has failed.
-  sqes[at + 7] |= last ? MSG_DONTWAIT | MSG_WAITALL | MSG_MORE : MSG_DONTWAIT | MSG_WAITALL;
-  if (ring.succeedsNow()) return true;
-  if (ring.pending > 0) {
-    // The kernel had no memory for it. It stays in the queue, as an ordinary send.
-    sqes[at] &= ~QUIET;
-    sqes[at + 7] = MSG_NOSIGNAL;
+  let done = 0;
+  for (let i = from; i < to; i++) {
+    if (results[i] !== SEND_DONE) continue;
+    send(ring, connections[i] & mask, connections[i], buffer, address, bytes);
+    if (watched) {
+      const at = ring.lastSubmission();
+      sqes[at] |= QUIET;
+      sqes[at + 7] = flags;
+      done++;
+    } else results[i] = SEND_PENDING;
   }
-  return false;
+  if (done === 0) return 0;
+  const completions = ring.submitNow();
+  if (completions === 0 && ring.pending === 0) return done;
+
+  // What the kernel had no memory for is at the end of the queue, and stays there.
+  let behind = 0;
+  for (let i = to - 1; i >= from; i--) {
+    if (results[i] !== SEND_DONE) continue;
+    if (behind < ring.pending) {
+      const at = ring.lastSubmission(behind++);
+      sqes[at] &= ~QUIET;
+      sqes[at + 7] = MSG_NOSIGNAL;
+    } else if (!ring.completed(completions, connections[i], tag(SEND, buffer))) continue;
+    results[i] = SEND_PENDING;
+    done--;
+  }
+  return done;
 }
 
 export function shutdown(ring: Ring, index: number, connection: number): void {

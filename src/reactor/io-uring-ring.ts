@@ -63,7 +63,6 @@ export interface RingOptions {
 }
 
 const SQE_WORDS = 16;
-const USER_DATA_WORD = 8;
 /** struct sockaddr_un has 110. */
 const SOCKET_ADDRESS_BYTES = 112;
 const CQE_WORDS = 4;
@@ -77,7 +76,7 @@ const CQE_BYTES = 16;
 const HASH_COMPLETIONS = 8192;
 /** Fewer waiting requests need no larger table. */
 const WAITING_FEW = 1024;
-/** Submissions one by one before deferred work is let run. */
+/** Connections closed one by one before deferred work is let run. */
 const WORK_INTERVAL = 16;
 const SETUP_FLAGS =
   IORING_SETUP_CQSIZE |
@@ -118,7 +117,7 @@ export class Ring {
   readonly #cqesWord: number;
   readonly #overflowWord: number;
   #head = 0;
-  /** Calls of `prepareNow` since deferred work was let run. */
+  /** Calls of `prepareNow` with a close before them since deferred work was let run. */
   #sinceWork = 0;
 
   /** True while a CLOSE of a direct descriptor has not been given to the kernel. */
@@ -271,9 +270,9 @@ export class Ring {
     return word;
   }
 
-  /** The first word of the latest submission. */
-  get lastSubmission(): number {
-    return ((this.#tail - 1) & this.#sqMask) * SQE_WORDS;
+  /** The first word of the latest submission, or of the one so many before it. */
+  lastSubmission(before = 0): number {
+    return ((this.#tail - 1 - before) & this.#sqMask) * SQE_WORDS;
   }
 
   /** Keeps a socket address until its submission has been taken. @returns where it lies */
@@ -341,37 +340,43 @@ export class Ring {
   }
 
   /**
-   * Prepares for `succeedsNow`. Now and then it lets deferred work run, so that what was closed is let go of while it is
-   * still in the processor's cache.
+   * Prepares for so many submissions and `submitNow`. Now and then, where connections are closed between, it lets deferred
+   * work run, so that what was closed is let go of while it is still in the processor's cache.
    *
-   * @returns false when completions are in the way, and the next submission cannot be watched
+   * @returns false when completions are in the way, and the next submissions cannot be watched
    */
-  prepareNow(): boolean {
-    if (++this.#sinceWork > WORK_INTERVAL) {
+  prepareNow(count: number): boolean {
+    if (this.closing && ++this.#sinceWork > WORK_INTERVAL) {
       this.#sinceWork = 0;
       this.enter(0, 0);
     }
+    while (this.pending + count > this.#sqMask + 1) this.#makeRoom();
     const used = (this.#queue[this.#cqTailWord] - this.#head) | 0;
     if (used + this.#sqMask >= this.#cqMask) this.#stash();
     return (this.#queue[this.#sqFlagsWord] & IORING_SQ_CQ_OVERFLOW) === 0;
   }
 
   /**
-   * Submits everything. Deferred work does not run, so that a completion of the last submission, if there is one, is the
-   * last in the queue.
+   * Submits everything. Deferred work does not run, so the completions that this adds are those of submissions that ended at
+   * once: `completed` finds them. What the kernel has no memory for stays in the queue (`pending`).
    *
-   * @returns whether the last submission, which completes only if it fails, was taken and has succeeded
+   * @returns how many completions were added
    */
-  succeedsNow(): boolean {
-    const queue = this.#queue;
-    const before = queue[this.#cqTailWord];
+  submitNow(): number {
+    const before = this.#queue[this.#cqTailWord];
     this.#submit(0);
-    if (this.#submitted !== this.#tail) return false;
-    const last = queue[this.#cqTailWord];
-    if (last === before) return true;
-    const completion = this.#cqesWord + ((last - 1) & this.#cqMask) * CQE_WORDS;
-    const submission = this.lastSubmission + USER_DATA_WORD;
-    return queue[completion] !== this.sqes[submission] || queue[completion + 1] !== this.sqes[submission + 1];
+    return (this.#queue[this.#cqTailWord] - before) | 0;
+  }
+
+  /** Whether one of the last `count` completions, which stay where they are, is of this user_data. */
+  completed(count: number, data: number, dataHigh: number): boolean {
+    const queue = this.#queue;
+    const tail = queue[this.#cqTailWord];
+    for (let i = 1; i <= count; i++) {
+      const word = this.#cqesWord + ((tail - i) & this.#cqMask) * CQE_WORDS;
+      if (queue[word] === data && queue[word + 1] === dataHigh) return true;
+    }
+    return false;
   }
 
   /** Moves to the next completion: `data`, `dataHigh`, `result` and `flags` are its. @returns false when there is none */

@@ -19,6 +19,8 @@ import { waitForEventfd } from './io-uring-requests.js';
 import { Ring } from './io-uring-ring.js';
 
 const NONE = -1;
+/** More sends in one system call cost no less for each. */
+const SENDS_AT_ONCE = 32;
 /** In the page of native memory: the eventfd's count at 0, a socket address here. */
 const ADDRESS = 64;
 
@@ -34,6 +36,8 @@ export class Rings {
   readonly list: Ring[] = [];
   readonly shift: number;
   readonly mask: number;
+  /** Sends that one system call may be given: they fit the queue. */
+  readonly sendsAtOnce: number;
   readonly #options: RingsOptions;
 
   /**
@@ -56,6 +60,7 @@ export class Rings {
     this.#options = options;
     this.shift = Math.log2(options.slotsPerRing);
     this.mask = options.slotsPerRing - 1;
+    this.sendsAtOnce = Math.min(SENDS_AT_ONCE, options.submissions);
     this.words = new Int32Array(options.capacity);
     this.#addRing();
   }

@@ -116,6 +116,10 @@ export class IoUringReactor implements Reactor {
     return this.#connections.send(connection, buffer, last);
   }
 
+  sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
+    return this.#connections.sendAll(connections, count, buffer, results);
+  }
+
   pendingBytes(connection: number): number {
     return this.#connections.pendingBytes(connection);
   }

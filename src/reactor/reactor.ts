@@ -98,6 +98,15 @@ export interface Reactor {
    */
   send(connection: number, buffer: number, last?: boolean): number;
 
+  /**
+   * Sends one buffer to many: connections[0..count), none of them twice. As so many calls of `send`, and cheaper where the
+   * kernel takes requests in batches.
+   *
+   * @param results where results[0..count) are put: for each connection SEND_DONE, SEND_PENDING or -errno
+   * @returns how many are SEND_DONE: where that is `count`, the results need no look
+   */
+  sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number;
+
   /** Bytes handed to `send` that the kernel has not taken yet. */
   pendingBytes(connection: number): number;
 

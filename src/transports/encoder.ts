@@ -8,6 +8,7 @@
 import { formatCursor } from '../cursor.js';
 import { jsonpLength, scriptJson, writeJsonp } from '../http/jsonp.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
+import { frameHeadLength, OPCODE_TEXT, writeFrameHead } from '../websocket/frame.js';
 import { dataJson, FORMAT_POLL, FORMAT_SSE_RAW, type MessageParts, messageText, rawEvent } from './formats.js';
 import { pollHeadLength, writePollHead } from './heads.js';
 
@@ -20,6 +21,15 @@ const textEncoder = new TextEncoder();
 export function encodeText(buffers: SendBuffers, text: string): number {
   const buffer = buffers.allocate(Buffer.byteLength(text));
   textEncoder.encodeInto(text, buffers.bytes(buffer));
+  return buffer;
+}
+
+/** The same as a whole WebSocket message. */
+export function encodeTextFrame(buffers: SendBuffers, text: string): number {
+  const bytes = Buffer.byteLength(text);
+  const buffer = buffers.allocate(frameHeadLength(bytes) + bytes);
+  const target = buffers.bytes(buffer);
+  textEncoder.encodeInto(text, target.subarray(writeFrameHead(target, 0, OPCODE_TEXT, false, bytes)));
   return buffer;
 }
 

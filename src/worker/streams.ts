@@ -28,8 +28,9 @@ import {
   PHASE_POLLING,
   PHASE_STREAMING,
 } from './connections.js';
+import { SendBatches } from './send-batches.js';
 import { ADDED_FIRST, ALREADY, FULL, NONE, type Subscriptions } from './subscriptions.js';
-import { isWebSocket, type Wire } from './wire.js';
+import { FORMATS, isWebSocket, type Wire } from './wire.js';
 
 /** What the manager is told of subscribers, and asked. */
 export interface StreamReports {
@@ -54,6 +55,8 @@ export class Streams {
   readonly #wire: Wire;
   readonly #catchUps: CatchUps;
   readonly #name = new Uint8Array(256);
+  readonly #batches: SendBatches;
+  readonly #notDone = (connection: number, result: number): boolean => this.#handed(connection, result);
   readonly #lost = (channel: number): void => this.#channelLost(channel);
   #heartbeatAt = 0;
   #heartbeatMs = Number.NaN;
@@ -76,6 +79,7 @@ export class Streams {
     this.#control = parts.control;
     this.#reports = parts.reports;
     this.#wire = parts.wire;
+    this.#batches = new SendBatches(parts.reactor, FORMATS);
     this.#catchUps = new CatchUps({ ...parts, streams: this });
   }
 
@@ -194,8 +198,11 @@ export class Streams {
       this.#catchUps.published(channel);
       for (let row = subscriptions.first(channel); row !== NONE; ) {
         const following = subscriptions.next(row);
-        if (this.#handOut(subscriptions.connectionOf(row), channel)) receivers++;
+        receivers += this.#handOut(subscriptions.connectionOf(row), channel);
         row = following;
+      }
+      for (let format = 0; format < FORMATS; format++) {
+        if (!this.#batches.isEmpty(format)) receivers += this.#sendBatch(format);
       }
       wire.end();
       this.messagesSent += receivers;
@@ -204,21 +211,31 @@ export class Streams {
     this.#catchUps.moved();
   }
 
-  /** @returns whether the connection got the publication that `wire` has */
-  #handOut(connection: number, channel: number): boolean {
+  /** Gives a connection the publication that `wire` has, now or in a batch. @returns how many got it by this */
+  #handOut(connection: number, channel: number): number {
     const flags = this.#connections.flags[connection];
-    if (flags & FLAG_CATCHING_UP && this.#catchUps.has(connection, channel)) return false;
+    if (flags & FLAG_CATCHING_UP && this.#catchUps.has(connection, channel)) return 0;
     if (this.#connections.phase[connection] === PHASE_POLLING) {
       this.#catchUps.keep(channel);
-      return this.#answerPoll(connection, this.#pollBuffer(connection, flags));
+      return this.#answerPoll(connection, this.#pollBuffer(connection, flags)) ? 1 : 0;
     }
-    const buffer = this.#wire.buffer(flags >> FORMAT_SHIFT);
-    const result = this.#reactor.send(connection, buffer);
+    const format = flags >> FORMAT_SHIFT;
+    return this.#batches.add(connection, format) ? this.#sendBatch(format) : 0;
+  }
+
+  /** @returns how many got it */
+  #sendBatch(format: number): number {
+    return this.#batches.send(format, this.#wire.buffer(format), this.#notDone);
+  }
+
+  /** What a connection was handed did not fit, or has failed. @returns whether it may still get it */
+  #handed(connection: number, result: number): boolean {
     if (result < 0) {
       this.#control.gone(connection);
       return false;
     }
-    return result !== SEND_PENDING || this.checkPace(connection, this.#wire.lengthOf(buffer));
+    const buffer = this.#wire.buffer(this.#connections.flags[connection] >> FORMAT_SHIFT);
+    return this.checkPace(connection, this.#wire.lengthOf(buffer));
   }
 
   /**

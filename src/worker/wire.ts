@@ -10,7 +10,7 @@
 import { formatCursor } from '../cursor.js';
 import { CALLBACK_BYTES_MAX } from '../limits.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
-import { Encoder, encodePollAnswer } from '../transports/encoder.js';
+import { Encoder, encodePollAnswer, encodeTextFrame } from '../transports/encoder.js';
 import {
   FORMAT_POLL,
   FORMAT_SSE,
@@ -34,7 +34,8 @@ import type { CachedPublication } from './history.js';
 export const FORMAT_WEBSOCKET_DEFLATE = 6;
 /** A WebSocket that may send compressed messages but wants a smaller window for those that it gets: it gets plain ones. */
 export const FORMAT_WEBSOCKET_INFLATE = 7;
-const FORMATS = 8;
+/** They are numbered from 0 to below this. */
+export const FORMATS = 8;
 
 /** The server closed the connection because its client did not read: reconnect, and resume from the cursor. */
 export const CLOSE_SLOW_CONSUMER = 4008;
@@ -157,10 +158,11 @@ export class Wire {
   buffer(format: number): number {
     if (!isWebSocket(format)) return this.#encoder.encoded(format);
     if (format === FORMAT_WEBSOCKET_DEFLATE) {
-      if (this.#deflated === NO_BUFFER) this.#deflated = this.#copyOf(this.#frameOf(format));
+      if (this.#deflated === NO_BUFFER)
+        this.#deflated = this.#copyOf(webSocketFrame(this.#encoder.text(FORMAT_WEBSOCKET), format));
       return this.#deflated;
     }
-    if (this.#framed === NO_BUFFER) this.#framed = this.#copyOf(this.#frameOf(format));
+    if (this.#framed === NO_BUFFER) this.#framed = encodeTextFrame(this.#buffers, this.#encoder.text(FORMAT_WEBSOCKET));
     return this.#framed;
   }
 
@@ -194,10 +196,6 @@ export class Wire {
     this.#framed = NO_BUFFER;
     this.#deflated = NO_BUFFER;
     this.#copy = null;
-  }
-
-  #frameOf(format: number): Buffer {
-    return webSocketFrame(this.#encoder.text(FORMAT_WEBSOCKET), format);
   }
 
   // ── One connection ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -45,6 +45,14 @@ export class ScriptedReactor implements Reactor {
     }
     return this.onSend?.(connection, bytes) ?? this.sendResult;
   }
+  sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
+    let done = 0;
+    for (let i = 0; i < count; i++) {
+      results[i] = this.send(connections[i], buffer);
+      if (results[i] === SEND_DONE) done++;
+    }
+    return done;
+  }
   pendingBytes = (connection: number): number => this.pendingOf.get(connection) ?? this.pending;
   shutdown(connection: number): void {
     this.told.push(`shutdown ${connection}`);

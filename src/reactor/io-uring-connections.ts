@@ -5,7 +5,7 @@
  * by a receive that does not wait, into one of a few buffers that all connections share, and the poll is made again. (A
  * receive that waits needs a buffer, and costs the kernel 500 bytes more than a poll; only the first one waits.)
  *
- * A slot has a byte of state and a word. A request that is with the kernel has a bit in the state until its completion has
+ * A slot has a byte of state (io-uring-states.ts) and a word. A request that is with the kernel has a bit in the state until its completion has
  * been read, and only a slot without any bit is used again. Every request completes exactly once, so no completion can be
  * taken for another connection's, and no generation is needed. `#pinned` keeps the slot from being used again while an
  * event about it is being delivered.
@@ -22,32 +22,25 @@ import { MSG_DONTWAIT } from '../linux/constants.js';
 import { EAGAIN, EINTR, ENOTCONN, isConnectionError, SystemError } from '../linux/errno.js';
 import { ReceiveBuffers } from './io-uring-receives.js';
 import * as requests from './io-uring-requests.js';
-import { CONNECT, POLL, RECEIVE, SEND, tag } from './io-uring-requests.js';
-import type { Ring } from './io-uring-ring.js';
+import { CONNECT, POLL, RECEIVE, tag } from './io-uring-requests.js';
 import type { Rings } from './io-uring-rings.js';
 import { IoUringSends } from './io-uring-sends.js';
-import { type ReactorEvents, SEND_DONE, SEND_PENDING } from './reactor.js';
+import {
+  ACCEPTING,
+  CONNECTING,
+  misuse,
+  OPEN,
+  POLLING,
+  READ_ENDED,
+  RECEIVING,
+  REQUESTS,
+  SENDING,
+  SHUT,
+} from './io-uring-states.js';
+import type { ReactorEvents } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
-// The state of a slot. The user's side of it:
-const OPEN = 1;
-/** `shutdown` was called. */
-const SHUT = 2;
-/** The end of stream was read while a send was pending, and is to be reported after it. */
-const READ_ENDED = 4;
-/** Requests that are with the kernel, or wait for a buffer (RECEIVING): a slot that has one is not used again. */
-const ACCEPTING = 8;
-const CONNECTING = 16;
-const POLLING = 32;
-const RECEIVING = 64;
-const SENDING = 128;
-const REQUESTS = ACCEPTING | CONNECTING | POLLING | RECEIVING | SENDING;
-
 const NONE = -1;
-/** How often `destroy` looks whether cancelled sends have let go of their buffers, and how long it waits each time. */
-const DRAIN_ROUNDS = 100;
-const DRAIN_WAIT_MS = 10;
-
 export interface ConnectionsOptions {
   capacity: number;
   events: ReactorEvents;
@@ -70,18 +63,11 @@ export class IoUringConnections {
   destroyed = false;
 
   readonly #events: ReactorEvents;
-  readonly #buffers: SendBuffers;
   readonly #rings: Rings;
   readonly #slotFreed: () => void;
   readonly #states: Uint8Array;
-  /** The words of the slots. */
-  readonly #handles: Int32Array;
   readonly #sends: IoUringSends;
-  /** A batch of one. */
-  readonly #single = new Int32Array(1);
-  readonly #singleResult = new Int32Array(1);
   readonly #receives: ReceiveBuffers;
-  #sending = 0;
   #pinned = NONE;
 
   /** SHUTDOWN is with the kernel; true when the connection has ended since and is to be closed after it. */
@@ -89,12 +75,10 @@ export class IoUringConnections {
 
   constructor({ capacity, events, buffers, rings, receives, slotFreed }: ConnectionsOptions) {
     this.#events = events;
-    this.#buffers = buffers;
     this.#rings = rings;
     this.#slotFreed = slotFreed;
     this.#states = new Uint8Array(capacity);
-    this.#handles = rings.words;
-    this.#sends = new IoUringSends(buffers);
+    this.#sends = new IoUringSends(this.#states, rings, buffers);
     this.#receives = new ReceiveBuffers(receives);
   }
 
@@ -123,66 +107,15 @@ export class IoUringConnections {
   }
 
   send(connection: number, buffer: number, last: boolean): number {
-    this.#single[0] = connection;
-    this.#sendBatch(this.#single, 0, 1, buffer, last, this.#singleResult);
-    return this.#singleResult[0];
+    return this.#sends.send(connection, buffer, last);
   }
 
   sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
-    const { shift, sendsAtOnce } = this.#rings;
-    let done = 0;
-    for (let from = 0, to = 0; from < count; from = to) {
-      const ring = connections[from] >> shift;
-      do to++;
-      while (to < count && to - from < sendsAtOnce && connections[to] >> shift === ring);
-      done += this.#sendBatch(connections, from, to, buffer, false, results);
-    }
-    return done;
-  }
-
-  /** Sends to connections[from..to), which are of one ring. @returns how many are SEND_DONE */
-  #sendBatch(
-    connections: Int32Array,
-    from: number,
-    to: number,
-    buffer: number,
-    last: boolean,
-    results: Int32Array,
-  ): number {
-    const states = this.#states;
-    let ready = 0;
-    for (let i = from; i < to; i++) {
-      const connection = connections[i];
-      const state = states[connection];
-      if ((state & (OPEN | CONNECTING | SHUT)) !== OPEN) throw misuse('send', connection, state);
-      if ((state & SENDING) !== 0) {
-        this.#sends.add(connection, buffer);
-        results[i] = SEND_PENDING;
-      } else {
-        results[i] = SEND_DONE;
-        ready++;
-      }
-    }
-    const ring = this.#rings.of(connections[from]);
-    const address = this.#buffers.address(buffer);
-    const length = this.#buffers.length(buffer);
-    const { mask } = this.#rings;
-    const done = requests.sendAllNow(ring, connections, from, to, mask, buffer, address, length, last, results);
-    if (done === ready) return done;
-    for (let i = from; i < to; i++) {
-      const connection = connections[i];
-      if (results[i] === SEND_DONE || (states[connection] & SENDING) !== 0) continue;
-      this.#buffers.retain(buffer);
-      states[connection] |= SENDING;
-      this.#sending++;
-      this.#handles[connection] = buffer;
-    }
-    return done;
+    return this.#sends.sendAll(connections, count, buffer, results);
   }
 
   pendingBytes(connection: number): number {
-    if ((this.#states[connection] & SENDING) === 0) return 0;
-    return this.#sends.pendingBytes(connection, this.#buffers.length(this.#handles[connection]));
+    return this.#sends.pendingBytes(connection);
   }
 
   shutdown(connection: number): void {
@@ -213,24 +146,12 @@ export class IoUringConnections {
       if ((this.#states[slot] & OPEN) !== 0) this.#end(slot);
     }
     this.#rings.wait(0);
-    for (let round = 0; round < DRAIN_ROUNDS && this.#sending > 0; round++) {
-      for (const ring of this.#rings.list) this.#releaseSends(ring);
-      if (this.#sending > 0) this.#rings.wait(DRAIN_WAIT_MS);
-    }
+    this.#sends.drain();
   }
 
   /** After `destroy`, once no event reads a borrowed view any more. */
   releaseMemory(): void {
     this.#receives.destroy();
-  }
-
-  /** Of a reactor that has been destroyed: lets go of the buffers, and forgets all else. */
-  #releaseSends(ring: Ring): void {
-    while (ring.next()) {
-      if (requests.kindOf(ring.dataHigh) !== SEND) continue;
-      this.#buffers.release(requests.detailOf(ring.dataHigh));
-      this.#sending--;
-    }
   }
 
   /** For the listeners: submits an accept. */
@@ -287,35 +208,18 @@ export class IoUringConnections {
   }
 
   sent(connection: number, buffer: number, result: number): void {
-    if ((this.#states[connection] & OPEN) === 0 || (result < 0 && result !== -EAGAIN && result !== -EINTR)) {
-      this.#states[connection] &= ~SENDING;
-      this.#sending--;
-      this.#buffers.release(buffer);
-      if ((this.#states[connection] & OPEN) === 0) {
-        this.#freeIfUnused(connection);
-        return;
-      }
-      this.#sends.drop(connection);
+    if ((this.#states[connection] & OPEN) === 0) {
+      this.#sends.ended(connection, buffer);
+      this.#freeIfUnused(connection);
+      return;
+    }
+    if (result < 0 && result !== -EAGAIN && result !== -EINTR) {
+      this.#sends.ended(connection, buffer);
       if (!isConnectionError(-result)) throw new SystemError('send', -result);
       this.#broken(connection, 0 - result);
       return;
     }
-    if (result < 0) result = 0;
-    const offset = this.#sends.offset(connection);
-    if (offset + result < this.#buffers.length(buffer)) {
-      this.#sends.advance(connection, result);
-      this.#submitSend(connection, buffer, offset + result);
-      return;
-    }
-    this.#buffers.release(buffer);
-    const next = this.#sends.shift(connection);
-    if (next !== NONE) {
-      this.#handles[connection] = next;
-      this.#submitSend(connection, next, 0);
-      return;
-    }
-    this.#states[connection] &= ~SENDING;
-    this.#sending--;
+    if (!this.#sends.advance(connection, buffer, Math.max(result, 0))) return;
     if ((this.#states[connection] & SHUT) !== 0) this.#submitShutdown(connection);
     this.#pinned = connection;
     this.#events.sent(connection);
@@ -377,10 +281,7 @@ export class IoUringConnections {
     const state = this.#states[connection];
     const ring = this.#rings.of(connection);
     if ((state & POLLING) !== 0) requests.cancel(ring, connection, POLL);
-    if ((state & SENDING) !== 0) {
-      requests.cancel(ring, connection, tag(SEND, this.#handles[connection]));
-      this.#sends.drop(connection);
-    }
+    if ((state & SENDING) !== 0) this.#sends.cancel(connection);
     if ((state & CONNECTING) !== 0) requests.cancel(ring, connection, CONNECT);
     if ((state & RECEIVING) !== 0) {
       const buffer = this.#receives.firstOf(connection);
@@ -437,18 +338,8 @@ export class IoUringConnections {
     requests.receive(ring, connection & this.#rings.mask, connection, buffer, address, length, flags);
   }
 
-  #submitSend(connection: number, buffer: number, offset: number): void {
-    const address = this.#buffers.address(buffer) + offset;
-    const length = this.#buffers.length(buffer) - offset;
-    requests.send(this.#rings.of(connection), connection & this.#rings.mask, connection, buffer, address, length);
-  }
-
   #submitShutdown(connection: number): void {
     this.#shuttingDown.set(connection, false);
     requests.shutdown(this.#rings.of(connection), connection & this.#rings.mask, connection);
   }
-}
-
-function misuse(method: string, connection: number, state: number): Error {
-  return new Error(`${method} on connection ${connection}, whose state is ${state}: a bug of the caller`);
 }

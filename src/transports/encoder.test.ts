@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
 import { SendBuffers } from '../reactor/send-buffers.js';
-import { Encoder, encodePollAnswer, encodeText } from './encoder.js';
+import { textFrame } from '../websocket/frame.js';
+import { Encoder, encodePollAnswer, encodeText, encodeTextFrame } from './encoder.js';
 import {
   FORMAT_POLL,
   FORMAT_SSE,
@@ -30,6 +31,15 @@ describe('the encoder', () => {
   }
 
   const sent = (handle: number): string => Buffer.from(buffers.bytes(handle)).toString();
+
+  test('writes a WebSocket message behind the head of its frame', () => {
+    const handle = encodeTextFrame(buffers, 'ü!');
+    assert.equal(Buffer.from(buffers.bytes(handle)).toString('hex'), '8103c3bc21');
+    for (const length of [1, 125, 126, 65_535, 65_536]) {
+      const text = 'x'.repeat(length);
+      assert(textFrame(text).equals(buffers.bytes(encodeTextFrame(buffers, text))));
+    }
+  });
 
   test('encodes a publication once for a format, and lets go of all at the end', () => {
     begin(7, KIND_TEXT, 'ü', 'x"y');

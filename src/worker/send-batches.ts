@@ -5,7 +5,7 @@
 
 import { type Reactor, SEND_DONE } from '../reactor/reactor.js';
 
-/** As many as a channel with few subscribers has; what the reactor saves by more is little. */
+/** A reactor saves little by more. */
 const BATCH = 64;
 
 export class SendBatches {

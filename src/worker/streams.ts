@@ -142,6 +142,12 @@ export class Streams {
     return count;
   }
 
+  /** Whether a connection is on the channel of this name. */
+  isOn(connection: number, name: Uint8Array): boolean {
+    const channel = this.#subscriptions.find(name, 0, name.length);
+    return channel !== NONE && this.#subscriptions.has(connection, channel);
+  }
+
   /** Takes a connection off a channel. @returns false where it was not on it */
   remove(connection: number, bytes: Uint8Array, start: number, end: number): boolean {
     const channel = this.#subscriptions.find(bytes, start, end);

@@ -12,6 +12,9 @@
  *
  * Invariant: all publications up to `after` have been sent, and every channel with a publication above `after` that was
  * given to this link is in `channels`. So the link is live at the moment when `after` has reached the fan-out's position.
+ *
+ * A channel that is subscribed meanwhile is owed what lies above `after`, but not the page that is being read: that ends at
+ * a place that is not known yet. So a worker is told how far it was sent everything between two pages only (`settled`).
  */
 
 import { FAN_OUT_RECEIPT } from '../link/frames.js';
@@ -42,6 +45,10 @@ export class CatchUp {
   #behind: { after: number; readonly channels: Map<string, number> } | null;
   #running = false;
 
+  /** A page is being read. */
+  #reading = false;
+  #unsettled: (() => void)[] = [];
+
   /** Begins behind, at the worker's own position; `run` begins the way. */
   constructor(parts: CatchUpParts, after: number) {
     this.#parts = parts;
@@ -65,13 +72,22 @@ export class CatchUp {
     if (owed === undefined || owed > after) channels.set(channel, after);
   }
 
-  /** Up to where everything has been sent. */
+  /**
+   * Calls when `sent` is true of all channels that are subscribed then, and will not be passed without what they are owed: now,
+   * or as soon as the page that is being read has been sent.
+   */
+  settled(call: () => void): void {
+    if (this.#reading) this.#unsettled.push(call);
+    else call();
+  }
+
+  /** Up to where everything has been sent; see `settled`. */
   get sent(): number {
     return this.#behind?.after ?? this.#parts.position();
   }
 
-  /** A channel that the worker held before it dialled: what it missed is owed. */
-  announced(channel: string): void {
+  /** While behind: a channel has its first subscriber there. It is owed what was not sent yet. */
+  subscribed(channel: string): void {
     const { after } = this.#behind!;
     if (this.#parts.log.hasNews(channel, after)) this.owe(channel, after);
   }
@@ -97,12 +113,12 @@ export class CatchUp {
 
   /** Sends one page. */
   async #next(behind: { after: number; readonly channels: Map<string, number> }): Promise<void> {
-    const { log, outlet, position } = this.#parts;
+    const { outlet, position } = this.#parts;
     const { channels, after } = behind;
     const upTo = position();
     if (channels.size > 0 && after < upTo) {
       const bytes = Math.min(PAGE_BYTES_MAX, Math.max(PAGE_BYTES, channels.size * PAGE_BYTES_FOR_A_CHANNEL));
-      const page = await log.read([...channels.keys()], after, bytes);
+      const page = await this.#read([...channels.keys()], after, bytes);
       behind.after = Math.min(upTo, page.upTo);
       this.#send(page, behind.after, channels);
     } else {
@@ -113,6 +129,16 @@ export class CatchUp {
       outlet.frames.position(behind.after);
     }
     outlet.flushLater();
+    for (const call of this.#unsettled.splice(0)) call();
+  }
+
+  async #read(channels: string[], after: number, bytes: number): Promise<Page> {
+    this.#reading = true;
+    try {
+      return await this.#parts.log.read(channels, after, bytes);
+    } finally {
+      this.#reading = false;
+    }
   }
 
   /** Writes gaps and publications up to a sequence, in order. */

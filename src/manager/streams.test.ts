@@ -218,6 +218,48 @@ describe('a worker that dials', () => {
   });
 });
 
+describe('a channel that is subscribed while the link is behind', () => {
+  for (const turns of [0, 1, 2, 3, 4, 5, 6, 8, 12]) {
+    test(`is sent all that lies above the cursor that its READ is answered with: after ${turns} turns`, async () => {
+      const rig = await open(new SlowLog(AMPLE, () => 2));
+      for (let n = 0; n < 30; n++) {
+        const data = Buffer.alloc(50_000, 'm');
+        await rig.publisher.accept(['a', 'b'].map((channel) => ({ channel, kind: KIND_RAW, data })));
+      }
+      const fake = await FakeWorker.dial(rig.path, 0, { epoch: rig.log.epoch, position: 0 }, ['a']);
+      await until(() => rig.fanOut.counters.subscriptions === 1);
+      for (let n = 0; n < turns; n++) await turn();
+      assert.ok(rig.server.links.get(0)!.behind);
+      fake.subscribe('b', 'quiet');
+      fake.read(1, READ_NOW, 'b');
+      fake.read(2, 7, 'quiet');
+      fake.read(3, 7, 'b');
+      await until(() => rig.fanOut.counters.subscriptions === 3);
+      await accept(rig, 'b', 'quiet');
+      const got: Told[] = [];
+      while (got.at(-1)?.channel !== 'quiet') got.push(await fake.next());
+      const sequences = got.filter(({ type }) => type === FAN_OUT).map(({ sequence }) => sequence);
+      assert.deepEqual(
+        sequences,
+        sequences.toSorted((one, other) => one - other),
+      );
+      const all = Array.from({ length: 30 }, (_, n) => 2 * n + 2).concat(61);
+      for (const answer of got.filter(({ type }) => type === HISTORY)) {
+        const at = got.indexOf(answer);
+        const sent = got.slice(0, at).findLast(({ type }) => type === FAN_OUT)?.sequence ?? 0;
+        assert.ok(answer.request === 3 || answer.sequence >= sent, 'the worker moves no farther back');
+        if (answer.rest !== HISTORY_COMPLETE || answer.request === 2) continue;
+        const after = got.slice(at).filter(({ type, channel }) => type === FAN_OUT && channel === 'b');
+        assert.deepEqual(
+          after.map(({ sequence }) => sequence).filter((sequence) => sequence > answer.sequence),
+          all.filter((sequence) => sequence > answer.sequence),
+          `nothing of b is missing above ${answer.sequence}`,
+        );
+      }
+    });
+  }
+});
+
 describe('a worker that does not read', () => {
   const CHANNELS = ['a', 'b', 'c', 'd'];
 

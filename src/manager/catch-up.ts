@@ -4,7 +4,9 @@
  * A link is *live* when its worker has been sent every publication that the fan-out has given out; then publications are
  * written as they come. It is *behind* from HELLO until it has been sent what its worker missed, and whenever the worker
  * does not read: then a fan-out only notes that its channel is owed, and since when, and the publications themselves
- * come from the log, page by page, at the pace at which the worker reads. What the log no longer has becomes GAP.
+ * come from the log, page by page, at the pace at which the worker reads. What the log no longer has becomes GAP, before
+ * anything above `after`: a client may be cut off between any two publications, and the cursor of the first says nothing of what
+ * is lost farther on.
  *
  *     after ─────────────── upTo = fanOut.position when the page is asked for ─────────── fanOut.position now
  *       │ the page: all that is owed, of all │ given out meanwhile: its channels were noted, the next page has it
@@ -120,7 +122,7 @@ export class CatchUp {
       const bytes = Math.min(PAGE_BYTES_MAX, Math.max(PAGE_BYTES, channels.size * PAGE_BYTES_FOR_A_CHANNEL));
       const page = await this.#read([...channels.keys()], after, bytes);
       behind.after = Math.min(upTo, page.upTo);
-      this.#send(page, behind.after, channels);
+      this.#send(page, behind.after, upTo, channels);
     } else {
       behind.after = upTo;
     }
@@ -141,25 +143,24 @@ export class CatchUp {
     }
   }
 
-  /** Writes gaps and publications up to a sequence, in order. */
-  #send({ publications, gaps }: Page, upTo: number, channels: ReadonlyMap<string, number>): void {
+  /**
+   * Writes gaps, then publications up to `end`, in order.
+   *
+   * @param upTo what is above was not given out yet, and may come as it is though the log has lost it
+   */
+  #send({ publications, gaps }: Page, end: number, upTo: number, channels: Map<string, number>): void {
     const { awaited, outlet } = this.#parts;
-    const ordered = gaps.length > 1 ? gaps.toSorted((one, other) => one.sequence - other.sequence) : gaps;
-    let next = 0;
-    const sendGaps = (before: number) => {
-      for (; next < ordered.length && ordered[next]!.sequence < before; next++) {
-        const { channel, sequence } = ordered[next]!;
-        const to = Math.min(sequence, upTo);
-        if (to > channels.get(channel)!) outlet.frames.gap(to, Buffer.from(channel));
-      }
-    };
+    for (const { channel, sequence } of gaps) {
+      const lost = Math.min(sequence, upTo);
+      if (lost <= channels.get(channel)!) continue;
+      outlet.frames.gap(lost, Buffer.from(channel));
+      channels.set(channel, lost);
+    }
     for (const publication of publications) {
       const { channel, sequence } = publication;
-      if (sequence > upTo) break;
-      sendGaps(sequence);
+      if (sequence > end) break;
       if (sequence <= channels.get(channel)!) continue;
       outlet.frames.fanOut(publication, awaited(sequence) ? FAN_OUT_RECEIPT : 0, Buffer.from(channel));
     }
-    sendGaps(Number.POSITIVE_INFINITY);
   }
 }

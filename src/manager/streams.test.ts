@@ -181,7 +181,7 @@ describe('a worker that dials', () => {
     assert.deepEqual(fake.welcome, { last: 6, epoch });
   });
 
-  test('is told where retention dropped what it missed, in the order of the log', async () => {
+  test('is told where retention dropped what it missed, before anything else', async () => {
     const rig = await open(new MemoryLog({ ...AMPLE, messages: 1 }));
     await accept(rig, 'b', 'a', 'b', 'a', 'b', 'c');
     const { epoch } = rig.log;
@@ -189,6 +189,15 @@ describe('a worker that dials', () => {
     assert.deepEqual(await take(fake, 5), ['gap a 2', 'gap b 3', 'a 4', 'b 5', 'c 6']);
     const current = await FakeWorker.dial(rig.path, 1, { epoch, position: 4 }, ['a', 'b', 'c']);
     assert.deepEqual(await take(current, 2), ['b 5', 'c 6']);
+  });
+
+  test('is told once, also of what lies behind the first page', async () => {
+    const rig = await open(new MemoryLog({ ...AMPLE, rules: [{ pattern: 'short', messages: 1 }] }));
+    const data = Buffer.alloc(200_000, 'm');
+    const channels = ['long', 'short', 'long', 'long', 'short', 'long', 'short'];
+    await rig.publisher.accept(channels.map((channel) => ({ channel, kind: KIND_RAW, data })));
+    const fake = await FakeWorker.dial(rig.path, 0, { epoch: rig.log.epoch, position: 0 }, ['long', 'short']);
+    assert.deepEqual(await take(fake, 6), ['gap short 5', 'long 1', 'long 3', 'long 4', 'long 6', 'short 7']);
   });
 
   test('from another log gets all that is retained, and one with nothing to miss is live at once', async () => {
@@ -350,9 +359,10 @@ describe('a worker that does not read', () => {
           of === number && !seen.includes(sequence) ? [sequence] : [],
         );
         assert.equal(of[gap]!.sequence, missing.at(-1), 'the gap goes up to the last one that is missing');
-        assert.ok(of[gap - 1]!.sequence < missing[0]!, 'and begins after what came before it');
+        const before = got.slice(0, got.indexOf(of[gap]!)).filter(({ type }) => type === FAN_OUT);
+        assert.ok(before.at(-1)!.sequence < missing[0]!, 'and comes before anything of whatever channel above it');
       }
-      const sequences = got.map(({ sequence }) => sequence);
+      const sequences = got.filter(({ type }) => type === FAN_OUT).map(({ sequence }) => sequence);
       assert.deepEqual(
         sequences,
         sequences.toSorted((one, other) => one - other),

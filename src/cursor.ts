@@ -71,6 +71,11 @@ export class Cursor {
     return true;
   }
 
+  /** The epoch as text; empty where there is none. */
+  epochText(): string {
+    return Buffer.from(this.epoch.subarray(0, this.epochLength)).toString();
+  }
+
   /** Whether the position is a sequence of this epoch. */
   isOf(epoch: Uint8Array): boolean {
     return this.position >= 0 && equals(this.epoch, 0, this.epochLength, epoch);

@@ -14,16 +14,19 @@
  *   the manager reads DELIVERED its index is right for the queue's next message;
  * - what was announced before HELLO_END is what the worker held before it dialled. Of the channels SUBSCRIBED there, the manager
  *   sends (GAP, FAN_OUT) what was published after the position that HELLO named, before anything newer;
- * - FAN_OUT frames come in the order of the log, and none is missing: a channel's begin with the first publication after its
- *   SUBSCRIBED was read. So when POSITION or FAN_OUT with sequence s has come, the worker has seen everything up to s of all
- *   channels whose SUBSCRIBED the manager had read by then; that a READ was answered tells that it had.
+ * - FAN_OUT frames come in the order of the log, and none is missing but those of which a GAP has told: a channel's begin
+ *   with the first publication after its SUBSCRIBED was read. So when POSITION or FAN_OUT with sequence s has come, the worker has
+ *   seen everything up to s of all channels whose SUBSCRIBED the manager had read by then; that a READ was answered tells
+ *   that it had;
+ * - GAP comes as soon as the loss is found, before any FAN_OUT above the place up to which everything was sent then. It moves
+ *   no position: FAN_OUT frames of other channels at or below its sequence may follow.
  *
  * Numbers are little-endian. A sequence is a u48 in 6 bytes (Buffer.readUIntLE), enough for 89 years at 100,000 a second, and
  * so is a time (ms since 1970).
  */
 
 /** Changes whenever a frame changes its meaning; a manager refuses workers of another version (and replaces them). */
-export const LINK_VERSION = 2;
+export const LINK_VERSION = 3;
 
 // worker → manager
 /** JSON {@link Hello}: the first frame. */
@@ -73,11 +76,11 @@ export const FAN_OUT = 36;
 /**
  * u32 request, u48 upTo, u48 gap, u8 rest, then publications: u48 sequence, u48 time, u8 kind, u32 length of data, data. All that
  * the log retains of the channel above `after` and up to `upTo`. gap: the highest sequence above `after` that retention has
- * dropped, 0 for none. rest: HISTORY_…. `upTo` is never above what was sent on this link (FAN_OUT, POSITION): what is
+ * dropped, 0 for none; it may be above `upTo`. rest: HISTORY_…. `upTo` is never above what was sent on this link (FAN_OUT, POSITION): what is
  * newer comes by FAN_OUT. So it may be below `after`, which then was seen on another worker.
  */
 export const HISTORY = 37;
-/** u48 sequence, name: publications of the channel up to this one were dropped before they could be sent here. */
+/** u48 sequence, name: publications of the channel up to this one, and above the position, were dropped before they could be sent here. */
 export const GAP = 38;
 /** u32 request, u8 result (PUBLISHED_…), u48 sequence: answer to PUBLISH. */
 export const PUBLISHED = 39;

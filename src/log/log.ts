@@ -54,8 +54,8 @@ export interface Page {
    */
   upTo: number;
   /**
-   * Channels that have lost publications above `after` to retention: the highest sequence lost, at most `upTo`. It precedes
-   * every retained publication of that channel.
+   * Channels that have lost publications above `after` to retention: the highest sequence lost, which may be above `upTo`. It
+   * precedes every retained publication of that channel.
    */
   gaps: Gap[];
 }

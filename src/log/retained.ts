@@ -217,11 +217,11 @@ export class Retained {
   select(channels: readonly string[], after: number, bytes: number, last: number): Selection {
     const bound = this.#rowAfter(after);
     const heap = new RowHeap();
-    const lost: Gap[] = [];
+    const gaps: Gap[] = [];
     for (const channel of channels) {
       const number = this.#channels.find(channel);
       const sequence = number === undefined ? this.#marks.get(channel) : this.#channels.lost[number]!;
-      if (sequence > after) lost.push({ channel, sequence });
+      if (sequence > after) gaps.push({ channel, sequence });
       const row = number === undefined ? -1 : this.#firstFrom(number, bound);
       if (row !== -1) heap.add(row);
     }
@@ -235,7 +235,7 @@ export class Retained {
       heap.replaceTop(this.#next[row]!);
     }
     const upTo = heap.top === -1 ? last : this.#sequence[rows.at(-1)!]!;
-    return { rows, upTo, gaps: lost.filter(({ sequence }) => sequence <= upTo) };
+    return { rows, upTo, gaps };
   }
 
   /** The row of the oldest publication that the classic queue owes, or -1. */

@@ -4,7 +4,9 @@
  * A link is *live* when its worker has been sent every publication that the fan-out has given out; then publications are
  * written as they come. It is *behind* from HELLO until it has been sent what its worker missed, and whenever the worker
  * does not read: then a fan-out only notes that its channel is owed, and since when, and the publications themselves
- * come from the log, page by page, at the pace at which the worker reads. What the log no longer has becomes GAP.
+ * come from the log, page by page, at the pace at which the worker reads. What the log no longer has becomes GAP, before
+ * anything above `after`: a client may be cut off between any two publications, and the cursor of the first says nothing of what
+ * is lost farther on.
  *
  *     after ─────────────── upTo = fanOut.position when the page is asked for ─────────── fanOut.position now
  *       │ the page: all that is owed, of all │ given out meanwhile: its channels were noted, the next page has it
@@ -12,6 +14,9 @@
  *
  * Invariant: all publications up to `after` have been sent, and every channel with a publication above `after` that was
  * given to this link is in `channels`. So the link is live at the moment when `after` has reached the fan-out's position.
+ *
+ * A channel that is subscribed meanwhile is owed what lies above `after`, but not the page that is being read: that ends at
+ * a place that is not known yet. So a worker is told how far it was sent everything between two pages only (`settled`).
  */
 
 import { FAN_OUT_RECEIPT } from '../link/frames.js';
@@ -42,6 +47,10 @@ export class CatchUp {
   #behind: { after: number; readonly channels: Map<string, number> } | null;
   #running = false;
 
+  /** A page is being read. */
+  #reading = false;
+  #unsettled: (() => void)[] = [];
+
   /** Begins behind, at the worker's own position; `run` begins the way. */
   constructor(parts: CatchUpParts, after: number) {
     this.#parts = parts;
@@ -65,13 +74,22 @@ export class CatchUp {
     if (owed === undefined || owed > after) channels.set(channel, after);
   }
 
-  /** Up to where everything has been sent. */
+  /**
+   * Calls when `sent` is true of all channels that are subscribed then, and will not be passed without what they are owed: now,
+   * or as soon as the page that is being read has been sent.
+   */
+  settled(call: () => void): void {
+    if (this.#reading) this.#unsettled.push(call);
+    else call();
+  }
+
+  /** Up to where everything has been sent; see `settled`. */
   get sent(): number {
     return this.#behind?.after ?? this.#parts.position();
   }
 
-  /** A channel that the worker held before it dialled: what it missed is owed. */
-  announced(channel: string): void {
+  /** While behind: a channel has its first subscriber there. It is owed what was not sent yet. */
+  subscribed(channel: string): void {
     const { after } = this.#behind!;
     if (this.#parts.log.hasNews(channel, after)) this.owe(channel, after);
   }
@@ -97,14 +115,14 @@ export class CatchUp {
 
   /** Sends one page. */
   async #next(behind: { after: number; readonly channels: Map<string, number> }): Promise<void> {
-    const { log, outlet, position } = this.#parts;
+    const { outlet, position } = this.#parts;
     const { channels, after } = behind;
     const upTo = position();
     if (channels.size > 0 && after < upTo) {
       const bytes = Math.min(PAGE_BYTES_MAX, Math.max(PAGE_BYTES, channels.size * PAGE_BYTES_FOR_A_CHANNEL));
-      const page = await log.read([...channels.keys()], after, bytes);
+      const page = await this.#read([...channels.keys()], after, bytes);
       behind.after = Math.min(upTo, page.upTo);
-      this.#send(page, behind.after, channels);
+      this.#send(page, behind.after, upTo, channels);
     } else {
       behind.after = upTo;
     }
@@ -113,27 +131,36 @@ export class CatchUp {
       outlet.frames.position(behind.after);
     }
     outlet.flushLater();
+    for (const call of this.#unsettled.splice(0)) call();
   }
 
-  /** Writes gaps and publications up to a sequence, in order. */
-  #send({ publications, gaps }: Page, upTo: number, channels: ReadonlyMap<string, number>): void {
+  async #read(channels: string[], after: number, bytes: number): Promise<Page> {
+    this.#reading = true;
+    try {
+      return await this.#parts.log.read(channels, after, bytes);
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  /**
+   * Writes gaps, then publications up to `end`, in order.
+   *
+   * @param upTo what is above was not given out yet, and may come as it is though the log has lost it
+   */
+  #send({ publications, gaps }: Page, end: number, upTo: number, channels: Map<string, number>): void {
     const { awaited, outlet } = this.#parts;
-    const ordered = gaps.length > 1 ? gaps.toSorted((one, other) => one.sequence - other.sequence) : gaps;
-    let next = 0;
-    const sendGaps = (before: number) => {
-      for (; next < ordered.length && ordered[next]!.sequence < before; next++) {
-        const { channel, sequence } = ordered[next]!;
-        const to = Math.min(sequence, upTo);
-        if (to > channels.get(channel)!) outlet.frames.gap(to, Buffer.from(channel));
-      }
-    };
+    for (const { channel, sequence } of gaps) {
+      const lost = Math.min(sequence, upTo);
+      if (lost <= channels.get(channel)!) continue;
+      outlet.frames.gap(lost, Buffer.from(channel));
+      channels.set(channel, lost);
+    }
     for (const publication of publications) {
       const { channel, sequence } = publication;
-      if (sequence > upTo) break;
-      sendGaps(sequence);
+      if (sequence > end) break;
       if (sequence <= channels.get(channel)!) continue;
       outlet.frames.fanOut(publication, awaited(sequence) ? FAN_OUT_RECEIPT : 0, Buffer.from(channel));
     }
-    sendGaps(Number.POSITIVE_INFINITY);
   }
 }

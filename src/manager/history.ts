@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import { LINK_FRAME_BYTES_MAX } from '../limits.js';
 import { HISTORY_ENTRY_BYTES, HISTORY_HEADER_BYTES } from '../link/frame-writer.js';
 import { HISTORY_BEYOND, HISTORY_COMPLETE, HISTORY_MORE, READ_NOW } from '../link/frames.js';
-import type { Log, Publication } from '../log/log.js';
+import type { Log, Page, Publication } from '../log/log.js';
 import type { LinkOutlet } from './link-outlet.js';
 
 /** Data of one page. */
@@ -35,8 +35,8 @@ export interface HistoryParts {
   socket: Pick<Socket, 'pause' | 'resume'>;
   /** Up to where everything has been sent on the link. */
   sent(): number;
-  /** What the channel has above that sequence is to be sent by FAN_OUT. */
-  owe(channel: string, after: number): void;
+  /** Calls when that may be told (catch-up.ts). */
+  settled(call: () => void): void;
   /** The log could not be read. */
   failed(error: Error): void;
 }
@@ -58,11 +58,13 @@ export class History {
    * been sent everything, so that the worker's position may follow. What is newer comes by FAN_OUT.
    */
   read(request: number, after: number, channel: string): void {
-    const { log, outlet, sent } = this.#parts;
+    const { log, outlet, sent, settled } = this.#parts;
     const hasRoom = outlet.backlogBytes <= BACKLOG_BYTES;
     if (hasRoom && (after === READ_NOW || (after <= log.last && !log.hasNews(channel, after)))) {
-      outlet.frames.history(request, sent(), 0, HISTORY_COMPLETE, NONE);
-      outlet.flushLater();
+      settled(() => {
+        outlet.frames.history(request, sent(), 0, HISTORY_COMPLETE, NONE);
+        outlet.flushLater();
+      });
       return;
     }
     this.#line.push({ request, after, channel });
@@ -103,24 +105,34 @@ export class History {
   }
 
   async #answer({ request, after, channel }: Request): Promise<void> {
-    const { log, outlet, sent, owe } = this.#parts;
-    if (after === READ_NOW) {
-      outlet.frames.history(request, sent(), 0, HISTORY_COMPLETE, NONE);
-    } else if (after > log.last) {
-      outlet.frames.history(request, sent(), 0, HISTORY_BEYOND, NONE);
+    const { log, settled } = this.#parts;
+    const isPage = after !== READ_NOW && after <= log.last;
+    const page = isPage ? await log.read([channel], after, HISTORY_BYTES) : null;
+    await new Promise<void>((resolve) =>
+      settled(() => {
+        this.#write(request, after, page);
+        resolve();
+      }),
+    );
+  }
+
+  /** @param page what the log has after that sequence; null for READ_NOW, and where it does not go so far */
+  #write(request: number, after: number, page: Page | null): void {
+    const { log, outlet, sent } = this.#parts;
+    const end = sent();
+    if (page === null) {
+      outlet.frames.history(request, end, 0, after === READ_NOW ? HISTORY_COMPLETE : HISTORY_BEYOND, NONE);
     } else {
-      const { publications, upTo, gaps } = await log.read([channel], after, HISTORY_BYTES);
+      const { publications, upTo, gaps } = page;
       const gap = gaps[0]?.sequence ?? 0;
-      const end = sent();
-      const page = publications.slice(0, countFitting(publications, end));
-      if (page.length < publications.length && publications[page.length]!.sequence <= end) {
-        outlet.frames.history(request, page.at(-1)!.sequence, gap, HISTORY_MORE, page);
+      const fitting = publications.slice(0, countFitting(publications, end));
+      if (fitting.length < publications.length && publications[fitting.length]!.sequence <= end) {
+        outlet.frames.history(request, fitting.at(-1)!.sequence, gap, HISTORY_MORE, fitting);
       } else if (upTo < end && upTo < log.last) {
-        outlet.frames.history(request, upTo, gap, HISTORY_MORE, page);
+        outlet.frames.history(request, upTo, gap, HISTORY_MORE, fitting);
       } else {
-        // The worker had not subscribed yet when some of this was given out: now it is owed that too.
-        if (end < upTo) owe(channel, end);
-        outlet.frames.history(request, end, gap, HISTORY_COMPLETE, page);
+        // What is newer is owed to the channel, which the worker has subscribed to.
+        outlet.frames.history(request, end, gap, HISTORY_COMPLETE, fitting);
       }
     }
     outlet.flushLater();

@@ -181,7 +181,7 @@ describe('a worker that dials', () => {
     assert.deepEqual(fake.welcome, { last: 6, epoch });
   });
 
-  test('is told where retention dropped what it missed, in the order of the log', async () => {
+  test('is told where retention dropped what it missed, before anything else', async () => {
     const rig = await open(new MemoryLog({ ...AMPLE, messages: 1 }));
     await accept(rig, 'b', 'a', 'b', 'a', 'b', 'c');
     const { epoch } = rig.log;
@@ -189,6 +189,15 @@ describe('a worker that dials', () => {
     assert.deepEqual(await take(fake, 5), ['gap a 2', 'gap b 3', 'a 4', 'b 5', 'c 6']);
     const current = await FakeWorker.dial(rig.path, 1, { epoch, position: 4 }, ['a', 'b', 'c']);
     assert.deepEqual(await take(current, 2), ['b 5', 'c 6']);
+  });
+
+  test('is told once, also of what lies behind the first page', async () => {
+    const rig = await open(new MemoryLog({ ...AMPLE, rules: [{ pattern: 'short', messages: 1 }] }));
+    const data = Buffer.alloc(200_000, 'm');
+    const channels = ['long', 'short', 'long', 'long', 'short', 'long', 'short'];
+    await rig.publisher.accept(channels.map((channel) => ({ channel, kind: KIND_RAW, data })));
+    const fake = await FakeWorker.dial(rig.path, 0, { epoch: rig.log.epoch, position: 0 }, ['long', 'short']);
+    assert.deepEqual(await take(fake, 6), ['gap short 5', 'long 1', 'long 3', 'long 4', 'long 6', 'short 7']);
   });
 
   test('from another log gets all that is retained, and one with nothing to miss is live at once', async () => {
@@ -216,6 +225,48 @@ describe('a worker that dials', () => {
     fake.received(2, 1);
     assert.equal((await receipt).status, 'delivered');
   });
+});
+
+describe('a channel that is subscribed while the link is behind', () => {
+  for (const turns of [0, 1, 2, 3, 4, 5, 6, 8, 12]) {
+    test(`is sent all that lies above the cursor that its READ is answered with: after ${turns} turns`, async () => {
+      const rig = await open(new SlowLog(AMPLE, () => 2));
+      for (let n = 0; n < 30; n++) {
+        const data = Buffer.alloc(50_000, 'm');
+        await rig.publisher.accept(['a', 'b'].map((channel) => ({ channel, kind: KIND_RAW, data })));
+      }
+      const fake = await FakeWorker.dial(rig.path, 0, { epoch: rig.log.epoch, position: 0 }, ['a']);
+      await until(() => rig.fanOut.counters.subscriptions === 1);
+      for (let n = 0; n < turns; n++) await turn();
+      assert.ok(rig.server.links.get(0)!.behind);
+      fake.subscribe('b', 'quiet');
+      fake.read(1, READ_NOW, 'b');
+      fake.read(2, 7, 'quiet');
+      fake.read(3, 7, 'b');
+      await until(() => rig.fanOut.counters.subscriptions === 3);
+      await accept(rig, 'b', 'quiet');
+      const got: Told[] = [];
+      while (got.at(-1)?.channel !== 'quiet') got.push(await fake.next());
+      const sequences = got.filter(({ type }) => type === FAN_OUT).map(({ sequence }) => sequence);
+      assert.deepEqual(
+        sequences,
+        sequences.toSorted((one, other) => one - other),
+      );
+      const all = Array.from({ length: 30 }, (_, n) => 2 * n + 2).concat(61);
+      for (const answer of got.filter(({ type }) => type === HISTORY)) {
+        const at = got.indexOf(answer);
+        const sent = got.slice(0, at).findLast(({ type }) => type === FAN_OUT)?.sequence ?? 0;
+        assert.ok(answer.request === 3 || answer.sequence >= sent, 'the worker moves no farther back');
+        if (answer.rest !== HISTORY_COMPLETE || answer.request === 2) continue;
+        const after = got.slice(at).filter(({ type, channel }) => type === FAN_OUT && channel === 'b');
+        assert.deepEqual(
+          after.map(({ sequence }) => sequence).filter((sequence) => sequence > answer.sequence),
+          all.filter((sequence) => sequence > answer.sequence),
+          `nothing of b is missing above ${answer.sequence}`,
+        );
+      }
+    });
+  }
 });
 
 describe('a worker that does not read', () => {
@@ -308,9 +359,10 @@ describe('a worker that does not read', () => {
           of === number && !seen.includes(sequence) ? [sequence] : [],
         );
         assert.equal(of[gap]!.sequence, missing.at(-1), 'the gap goes up to the last one that is missing');
-        assert.ok(of[gap - 1]!.sequence < missing[0]!, 'and begins after what came before it');
+        const before = got.slice(0, got.indexOf(of[gap]!)).filter(({ type }) => type === FAN_OUT);
+        assert.ok(before.at(-1)!.sequence < missing[0]!, 'and comes before anything of whatever channel above it');
       }
-      const sequences = got.map(({ sequence }) => sequence);
+      const sequences = got.filter(({ type }) => type === FAN_OUT).map(({ sequence }) => sequence);
       assert.deepEqual(
         sequences,
         sequences.toSorted((one, other) => one - other),

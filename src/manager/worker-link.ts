@@ -44,10 +44,6 @@ export class WorkerLink implements QueueLink, FanOutLink {
   readonly #outlet: LinkOutlet;
   readonly #catchUp: CatchUp;
   readonly #history: History;
-  /** Up to where the worker has seen everything, by its HELLO. */
-  readonly #after: number;
-  /** HELLO_END has not come. */
-  #announcing = true;
   /** Sequence and name of the queue's messages that wait for the socket to drain, in order. */
   #deferred: { sequence: number; channel: string; name: Buffer }[] = [];
 
@@ -71,15 +67,12 @@ export class WorkerLink implements QueueLink, FanOutLink {
       },
     };
     const awaited = (sequence: number) => fanOut.awaits(hello.worker, sequence);
-    this.#after = seenOf(hello, log.epoch, fanOut.position);
-    this.#catchUp = new CatchUp({ ...common, awaited }, this.#after);
+    this.#catchUp = new CatchUp({ ...common, awaited }, seenOf(hello, log.epoch, fanOut.position));
     this.#history = new History({
       ...common,
       socket,
       sent: () => this.#catchUp.sent,
-      owe: (channel, after) => {
-        if (this.#catchUp.behind) this.#catchUp.owe(channel, after);
-      },
+      settled: (call) => this.#catchUp.settled(call),
     });
     socket.on('drain', () => this.#sendDeferred());
   }
@@ -117,15 +110,15 @@ export class WorkerLink implements QueueLink, FanOutLink {
     return frames.since(start);
   }
 
-  /** SUBSCRIBED bytes[start..end): before HELLO_END, the worker had subscribers before it dialled, who may have missed something. */
+  /** SUBSCRIBED bytes[start..end): while the link is behind, what was published since is owed here too. */
   subscribed(bytes: Uint8Array, start: number, end: number): void {
+    const { behind, sent } = this.#catchUp;
     // No string is made where nothing was published since: a million channels return when a manager does.
-    if (this.#announcing && this.#log.last > this.#after) this.#catchUp.announced(decodeName(bytes, start, end));
+    if (behind && this.#log.last > sent) this.#catchUp.subscribed(decodeName(bytes, start, end));
   }
 
   /** HELLO_END: what the worker missed can be sent. */
   announced(): void {
-    this.#announcing = false;
     void this.#catchUp.run();
   }
 
@@ -175,8 +168,9 @@ export class WorkerLink implements QueueLink, FanOutLink {
   }
 }
 
-/** What a worker has seen of this log: of another one, nothing. */
+/** Up to where a worker needs nothing of this log: one that knew another has seen nothing; a new one begins where WELCOME says. */
 function seenOf({ epoch, position = 0 }: Hello, current: string, last: number): number {
+  if (epoch === undefined) return last;
   return epoch === current && position <= last ? position : 0;
 }
 

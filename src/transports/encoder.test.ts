@@ -109,12 +109,15 @@ describe('the encoder', () => {
       messages.push(encoder.text(FORMAT_POLL));
       encoder.end();
     }
-    const gaps = [gapText(FORMAT_POLL, 'e-50', 'b'), gapText(FORMAT_POLL, 'e-50')];
+    const gaps = [
+      gapText(FORMAT_POLL, { channel: 'b', cursor: 'e-20', lost: 'e-50' }),
+      gapText(FORMAT_POLL, { cursor: 'e-0' }),
+    ];
     const body = sent(encodePollAnswer(buffers, { cursor: 'e-99', messages, gaps }, true)).split('\r\n\r\n')[1]!;
     assert.deepEqual(JSON.parse(body), {
       cursor: 'e-99',
       messages: [60, 70].map((n) => ({ channel: 'a', cursor: `e-${n}`, data: `${n}`, time: 1700000000000 })),
-      gap: [{ channel: 'b', cursor: 'e-50' }, { cursor: 'e-50' }],
+      gap: [{ channel: 'b', cursor: 'e-20', lost: 'e-50' }, { cursor: 'e-0' }],
     });
     const empty = sent(encodePollAnswer(buffers, { cursor: 'e-99', messages: [], gaps: [] }, false));
     assert.match(empty, /\r\nETag: "e-99"\r\nContent-Length: 31\r\n\r\n\{"cursor":"e-99","messages":\[\]\}$/);
@@ -122,7 +125,7 @@ describe('the encoder', () => {
 
   test('texts of several events are sent as one', () => {
     begin(1, KIND_TEXT, 'a', 'ü');
-    const text = encoder.text(FORMAT_SSE_RAW) + gapText(FORMAT_SSE_RAW, 'e-2');
+    const text = encoder.text(FORMAT_SSE_RAW) + gapText(FORMAT_SSE_RAW, { cursor: 'e-2' });
     const handle = encodeText(buffers, text);
     assert.equal(sent(handle), text);
     encoder.end();

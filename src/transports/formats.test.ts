@@ -65,12 +65,15 @@ test('a message in each format', () => {
 });
 
 test('a gap in each format, of one channel and of all', () => {
-  assert.equal(gapText(FORMAT_SSE, 'e-5', 'b'), 'event: gap\nid: e-5\ndata: {"channel":"b","cursor":"e-5"}\n\n');
-  assert.equal(gapText(FORMAT_SSE_RAW, 'e-0'), 'event: gap\nid: e-0\ndata: {"cursor":"e-0"}\n\n');
-  assert.equal(gapText(FORMAT_STREAM, 'e-5', 'b'), '{"type":"gap","channel":"b","cursor":"e-5"}\n');
-  assert.equal(gapText(FORMAT_STREAM_CHUNKED, 'e-0'), '1e\r\n{"type":"gap","cursor":"e-0"}\n\r\n');
-  assert.equal(gapText(FORMAT_WEBSOCKET, 'e-5', '"'), '{"type":"gap","channel":"\\"","cursor":"e-5"}');
-  assert.equal(gapText(FORMAT_POLL, 'e-5', 'b'), '{"channel":"b","cursor":"e-5"}');
+  const one = { channel: 'b', cursor: 'e-5', lost: 'e-9' };
+  const all = { cursor: 'e-0' };
+  const json = '"channel":"b","cursor":"e-5","lost":"e-9"';
+  assert.equal(gapText(FORMAT_SSE, one), `event: gap\nid: e-5\ndata: {${json}}\n\n`);
+  assert.equal(gapText(FORMAT_SSE_RAW, all), 'event: gap\nid: e-0\ndata: {"cursor":"e-0"}\n\n');
+  assert.equal(gapText(FORMAT_STREAM, one), `{"type":"gap",${json}}\n`);
+  assert.equal(gapText(FORMAT_STREAM_CHUNKED, all), '1e\r\n{"type":"gap","cursor":"e-0"}\n\r\n');
+  assert.equal(gapText(FORMAT_WEBSOCKET, { ...one, channel: '"' }), `{"type":"gap",${json.replace('"b"', '"\\""')}}`);
+  assert.equal(gapText(FORMAT_POLL, one), `{${json}}`);
 });
 
 test('being live is no message of an event stream, which remembers the cursor', () => {

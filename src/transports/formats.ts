@@ -65,13 +65,18 @@ export function rawEvent(cursor: string, data: Buffer): string {
   return `id: ${cursor}\ndata: ${data.toString().replace(EVENT_LINE_ENDS, '\ndata: ')}\n\n`;
 }
 
-/**
- * Everything of the channel up to the cursor may be lost, what follows goes on from there.
- *
- * @param channel absent: of all channels of the connection
- */
-export function gapText(format: number, cursor: string, channel?: string): string {
-  const members = `${channel === undefined ? '' : `"channel":${JSON.stringify(channel)},`}"cursor":"${cursor}"`;
+/** What a gap says in all formats. */
+export interface GapParts {
+  /** The connection has everything up to here, or was told of it. */
+  cursor: string;
+  /** Absent: of all channels of the connection, since the log is another one. */
+  channel?: string;
+  /** With a channel: up to here its publications may be missing. */
+  lost?: string;
+}
+
+export function gapText(format: number, { cursor, channel, lost }: GapParts): string {
+  const members = JSON.stringify({ channel, cursor, lost }).slice(1, -1);
   switch (format) {
     case FORMAT_SSE:
     case FORMAT_SSE_RAW:

@@ -129,6 +129,64 @@ describe('catching up', () => {
     assert.deepEqual(told(1), ['subscribed  f-3']);
   });
 
+  test('a cursor of a log that is not known is judged when there is a manager', () => {
+    rig.lose();
+    open(1, 'channel=a&after=f-2');
+    open(2, 'channel=a&after=g-2');
+    assert.deepEqual([told(1), told(2)], [[], []]);
+    rig.welcome('f', 3);
+    assert.equal(rig.reports(), 'subscribed a, read 1 2 a');
+    rig.history(1, 3, [[3, 'm']]);
+    assert.deepEqual(told(1), ['message a f-3', 'subscribed  f-3']);
+    assert.equal(rig.reports(), 'read 2 0 a');
+    rig.history(2, 3, [
+      [1, 'm'],
+      [3, 'm'],
+    ]);
+    assert.deepEqual(told(2), ['gap  f-0', 'message a f-1', 'message a f-3', 'subscribed  f-3']);
+  });
+
+  test('a gap is told before anything above the place where it was found, and once', () => {
+    open(1, 'channel=a&channel=b&after=e-10');
+    rig.history(
+      1,
+      40,
+      [
+        [20, 'm'],
+        [40, 'm'],
+      ],
+      0,
+      HISTORY_MORE,
+    );
+    rig.history(2, 100, [[60, 'm']], 50);
+    assert.deepEqual(
+      rig.events(1, 'ws').map(({ type, channel, cursor, lost = '' }) => `${type} ${channel} ${cursor} ${lost}`.trim()),
+      ['gap b e-10 e-50', 'message a e-20', 'message a e-40'],
+    );
+    // Who has been cut off there is told again, since nobody knows what he was told.
+    open(2, 'channel=a&channel=b&after=e-40');
+    rig.history(3, 100, []);
+    assert.deepEqual(told(1), ['message b e-60', 'subscribed  e-100']);
+    assert.deepEqual(told(2), ['gap b e-40', 'message b e-60', 'subscribed  e-100']);
+  });
+
+  test('what was dropped before the start of the log was asked for is no gap, what is dropped meanwhile is', () => {
+    open(1, 'channel=a&after=start');
+    rig.history(
+      1,
+      20,
+      [
+        [10, 'm'],
+        [20, 'm'],
+      ],
+      5,
+      HISTORY_MORE,
+    );
+    assert.deepEqual(told(1), ['message a e-10', 'message a e-20']);
+    rig.history(2, 100, [[60, 'm']], 50);
+    assert.deepEqual(told(1), ['gap a e-20', 'message a e-60', 'subscribed  e-100']);
+  });
+
   test('a client that is ahead of the worker waits for it, once the log is known to go so far', () => {
     open(1, 'channel=a&after=e-105');
     rig.history(1, 100, []);

@@ -16,12 +16,17 @@
  * subscription (READ_NOW). The response begins no earlier than that, so that a client to whom the stream is open misses
  * nothing from then on.
  *
+ * A gap is told where the client has got to, before anything above it, with that cursor and with how far it reaches. So a client
+ * that is cut off farther on has been told. Who begins at the start of the log has lost nothing by what was dropped before.
+ *
  * A client may come from another worker and be *ahead* of this one's position. It waits until FAN_OUT or POSITION have
- * brought the worker there, once the manager has confirmed that its log goes so far (else the cursor is of a lost one).
+ * brought the worker there, once the manager has confirmed that its log goes so far (else the cursor is of a lost one). Or it
+ * has a cursor of another epoch while there is no manager, who may come back with just that one: WELCOME decides.
  *
  * Objects here exist for connections that catch up, not for idle ones.
  */
 
+import { CURSOR_NOW, CURSOR_START, formatCursor } from '../cursor.js';
 import { CATCH_UP_BYTES, POLL_ANSWER_BYTES } from '../limits.js';
 import { HISTORY_BEYOND, HISTORY_MORE, READ_NOW } from '../link/frames.js';
 import { SEND_PENDING } from '../reactor/reactor.js';
@@ -29,13 +34,16 @@ import { FORMAT_POLL } from '../transports/formats.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, FLAG_AT_ONCE, FLAG_CATCHING_UP, FORMAT_SHIFT, PHASE_POLLING } from './connections.js';
 import { Histories } from './histories.js';
-import { type CachedPublication, gapAt, KIND_GAP } from './history.js';
+import { type CachedPublication, Gap } from './history.js';
 import type { StreamReports, Streams } from './streams.js';
 import { NONE, type Subscriptions } from './subscriptions.js';
 import type { Wire } from './wire.js';
 
-/** `begin`: from the end of the log. */
-export const AFTER_NOW = -1;
+/** A cursor of another epoch than that of the log that the worker knows. */
+export interface ForeignCursor {
+  readonly epoch: string;
+  readonly position: number;
+}
 
 /** Numbers of READs that are inquiries begin here; those of histories are below. */
 const INQUIRIES = 0x8000_0000;
@@ -61,16 +69,22 @@ export class SubscriptionGroup {
 
 interface CatchUp {
   readonly connection: number;
-  /** The client has everything of these channels up to here, or AFTER_NOW. */
+  /** The client has everything of these channels up to here, or CURSOR_NOW. */
   position: number;
   /** Empty when the connection has gone. */
   readonly channels: number[];
-  /** The client's cursor is of a log that is lost: it is told first. */
+  /** The client's cursor is of a log that is lost: it is told first. Its position is 0. */
   lost: boolean;
+  /** That cursor, where it is of no log that the worker has known; null once the client was told. */
+  foreign: ForeignCursor | null;
+  /** Nothing was given yet, and what is missing at the beginning of the log is no gap. */
+  fromStart: boolean;
+  /** How far the gaps reach of which the client was told, by channel. */
+  told: Map<number, number> | null;
   /** The response up to the first message, while it is held back; null when it was sent. */
   opening: Uint8Array | null;
   readonly request: SubscribeRequest | null;
-  /** The manager has confirmed the position: that it knows of the channels (AFTER_NOW), that its log goes so far (else). */
+  /** The manager has confirmed the position: that it knows of the channels (CURSOR_NOW), that its log goes so far (else). */
   confirmed: boolean;
   /** … and was asked to. */
   asked: boolean;
@@ -106,8 +120,18 @@ export class CatchUps {
   /** Those that are ahead of the worker's position: they have seen what FAN_OUT is yet to bring. */
   readonly #ahead = new Set<CatchUp>();
   readonly #name = new Uint8Array(256);
-  readonly #collect = (channel: number, item: CachedPublication): boolean => this.#collectItem(channel, item);
+  /** How far the gaps of channels reach that the worker was told of and has not passed. */
+  readonly #openGaps = new Map<number, number>();
+  #openGapsEnd = 0;
+  readonly #collect = (channel: number, item: CachedPublication, reached: number): boolean =>
+    this.#collectItem(channel, item, reached);
+  /** For whom. */
+  #collecting!: CatchUp;
   #collected = 0;
+  /** Of these, gaps of channels. */
+  #collectedGaps = 0;
+  /** How far they reach. */
+  #collectedEnd = 0;
   #lastInquiry = INQUIRIES;
   /** There is a manager, and its log is known. */
   #ready = false;
@@ -138,25 +162,40 @@ export class CatchUps {
   /**
    * Begins to catch up with channels that the connection has just been put on.
    *
-   * @param position sequence after which the client wants everything, or AFTER_NOW
-   * @param lost the client's cursor is of another log: it is told so, and gets all there is
+   * @param after sequence after which the client wants everything, or CURSOR_NOW, or CURSOR_START
+   * @param foreign the client's cursor, where it is of another log: it is told so, and gets all there is
    * @param opening see CatchUp; a copy
    */
   begin(
     connection: number,
     { channels, fresh, request }: SubscriptionGroup,
-    position: number,
-    lost: boolean,
+    after: number,
+    foreign: ForeignCursor | null,
     opening: Uint8Array | null,
   ): void {
     const others = this.#byConnection.get(connection);
+    const lost = foreign !== null;
+    const fromStart = lost || after === CURSOR_START;
+    const position = fromStart ? 0 : after;
     // Of a channel that somebody is on who is not catching up, the manager knows.
-    const confirmed = position === AFTER_NOW && this.#ready && !fresh && this.#isAlone(connection);
-    const catchUp: CatchUp = { connection, position, channels, lost, opening, request, confirmed, asked: false };
+    const confirmed = position === CURSOR_NOW && this.#ready && !fresh && this.#isAlone(connection);
+    const catchUp: CatchUp = {
+      connection,
+      position,
+      channels,
+      lost,
+      foreign,
+      fromStart,
+      told: null,
+      opening,
+      request,
+      confirmed,
+      asked: false,
+    };
     if (others === undefined) this.#byConnection.set(connection, [catchUp]);
     else others.push(catchUp);
     this.#connections.flags[connection] |= FLAG_CATCHING_UP;
-    if (position === AFTER_NOW && !confirmed) this.#inquireNow(catchUp);
+    if (position === CURSOR_NOW && !confirmed) this.#inquireNow(catchUp);
     else if (others === undefined) this.#advance(catchUp);
     if (!this.#ready) this.#answerAtOnce(connection);
   }
@@ -176,16 +215,25 @@ export class CatchUps {
     return this.#byConnection.get(connection)!.some(({ opening }) => opening !== null);
   }
 
-  /** The sequence up to which the connection has been given everything. */
-  positionOf(connection: number): number {
+  /** The cursor up to which the connection has been given everything; its own where no manager has judged that. */
+  cursorOf(connection: number): string {
     const catchUp = this.#byConnection.get(connection)?.[0];
-    if (catchUp === undefined || catchUp.position === AFTER_NOW) return this.#streams.position;
-    return catchUp.position;
+    if (catchUp === undefined || catchUp.position === CURSOR_NOW) return this.#wire.cursor(this.#streams.position);
+    const { foreign, position } = catchUp;
+    return foreign !== null && !this.#ready
+      ? formatCursor(foreign.epoch, foreign.position)
+      : this.#wire.cursor(position);
   }
 
   /** Whether the connection is to be told first that its cursor is of a log that is lost. */
   isLost(connection: number): boolean {
-    return this.#byConnection.get(connection)?.[0].lost ?? false;
+    const catchUp = this.#byConnection.get(connection)?.[0];
+    return catchUp !== undefined && this.#isJudged(catchUp) && catchUp.lost;
+  }
+
+  /** Whether it is known which log the client's cursor is of. */
+  #isJudged({ foreign }: CatchUp): boolean {
+    return foreign === null || this.#ready;
   }
 
   /** How many groups of the connection are being caught up with, or have yet to be. */
@@ -223,7 +271,7 @@ export class CatchUps {
   /** What was pending on the connection is with the kernel: more may follow. */
   sent(connection: number): void {
     const catchUp = this.#byConnection.get(connection)?.[0];
-    if (catchUp !== undefined && catchUp.position !== AFTER_NOW) this.#advance(catchUp);
+    if (catchUp !== undefined && catchUp.position !== CURSOR_NOW) this.#advance(catchUp);
   }
 
   // ── Channels ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -232,6 +280,7 @@ export class CatchUps {
   drop(channel: number): void {
     this.#histories.drop(channel);
     this.#readers.delete(channel);
+    this.#openGaps.delete(channel);
   }
 
   /** `wire` has a publication of the channel. */
@@ -244,13 +293,16 @@ export class CatchUps {
     if (!this.#histories.wants(channel)) this.#histories.noteLive(channel, this.#wire.publication());
   }
 
-  /** The manager tells of a gap in a channel. */
-  gap(channel: number, sequence: number): void {
-    if (this.#histories.wants(channel)) this.#histories.live(channel, gapAt(sequence));
+  /** The manager tells of a gap in a channel, above the worker's position. */
+  gap(channel: number, lost: number): void {
+    this.#openGaps.set(channel, lost);
+    this.#openGapsEnd = Math.max(this.#openGapsEnd, lost);
+    if (this.#histories.wants(channel)) this.#histories.live(channel, new Gap(this.#streams.position, lost));
   }
 
   /** The worker's position has moved. */
   moved(): void {
+    if (this.#openGaps.size > 0 && this.#streams.position >= this.#openGapsEnd) this.#openGaps.clear();
     if (this.#ahead.size === 0) return;
     const ahead = [...this.#ahead];
     this.#ahead.clear();
@@ -284,24 +336,37 @@ export class CatchUps {
   #answered(catchUp: CatchUp, after: number, rest: number): void {
     const { position } = catchUp;
     if (rest !== HISTORY_BEYOND) {
-      if (position <= after && (after !== READ_NOW || position === AFTER_NOW)) catchUp.confirmed = true;
+      if (position <= after && (after !== READ_NOW || position === CURSOR_NOW)) catchUp.confirmed = true;
     } else if (position >= after) {
-      catchUp.position = 0;
-      catchUp.lost = true;
+      this.#lose(catchUp);
     }
     if (this.#isFirst(catchUp)) this.#advance(catchUp);
   }
 
-  /** The log that is known from now on is another one. */
+  /** The log that is known from now on is another one: some may have been there already. */
   epochChanged(): void {
     this.#histories.clear();
-    for (const catchUps of this.#byConnection.values()) {
-      for (const catchUp of catchUps) {
-        if (catchUp.position === AFTER_NOW) continue;
-        catchUp.position = 0;
-        catchUp.lost = true;
+    this.#openGaps.clear();
+    this.#openGapsEnd = 0;
+    for (const catchUp of [...this.#byConnection.values()].flat()) {
+      const { foreign, position } = catchUp;
+      if (foreign?.epoch === this.#wire.epoch) {
+        catchUp.position = foreign.position;
+        catchUp.foreign = null;
+        catchUp.lost = false;
+        catchUp.fromStart = false;
+      } else if (position !== CURSOR_NOW) {
+        this.#lose(catchUp);
       }
     }
+  }
+
+  /** The client's cursor is of a log that is lost. */
+  #lose(catchUp: CatchUp): void {
+    catchUp.position = 0;
+    catchUp.lost = true;
+    catchUp.fromStart = true;
+    catchUp.told = null;
   }
 
   /** The manager is gone, and with it what it was asked. */
@@ -324,7 +389,7 @@ export class CatchUps {
     this.#ready = true;
     for (const catchUp of [...this.#byConnection.values()].flat()) {
       const isWanted = this.#byConnection.get(catchUp.connection)?.includes(catchUp) ?? false;
-      if (isWanted && catchUp.position === AFTER_NOW && !catchUp.confirmed) this.#inquireNow(catchUp);
+      if (isWanted && catchUp.position === CURSOR_NOW && !catchUp.confirmed) this.#inquireNow(catchUp);
       else if (this.#isFirst(catchUp)) this.#advance(catchUp);
     }
   }
@@ -389,10 +454,11 @@ export class CatchUps {
   /** Gives a connection what is there for it, until it is live or has to wait: for the log, or for its own reading. */
   #advance(catchUp: CatchUp): void {
     this.#ahead.delete(catchUp);
-    if (catchUp.position === AFTER_NOW || catchUp.channels.length === 0) {
+    if (catchUp.position === CURSOR_NOW || catchUp.channels.length === 0) {
       if (catchUp.confirmed || catchUp.channels.length === 0) this.#end(catchUp);
       return;
     }
+    if (!this.#isJudged(catchUp)) return;
     const { connection, channels } = catchUp;
     const polls = this.#connections.phase[connection] === PHASE_POLLING;
     const format = polls ? FORMAT_POLL : this.#connections.flags[connection] >> FORMAT_SHIFT;
@@ -404,14 +470,18 @@ export class CatchUps {
         return;
       }
       this.#wire.collect(format);
+      this.#collecting = catchUp;
       this.#collected = 0;
+      this.#collectedGaps = 0;
+      this.#collectedEnd = 0;
       if (catchUp.lost) this.#collectLost(catchUp);
       const bytes = polls ? POLL_ANSWER_BYTES : CATCH_UP_BYTES;
       const reached = this.#histories.merge(channels, position, this.#streams.position, bytes, this.#collect);
+      if (polls && this.#mayWait(catchUp, reached)) return;
       catchUp.position = reached;
       if (this.#collected > 0) {
         if (polls) {
-          this.#streams.answerCollected(connection, reached);
+          this.#streams.answerCollected(connection, this.#wire.cursor(reached));
           return;
         }
         const result = this.#streams.sendCollected(connection);
@@ -424,6 +494,18 @@ export class CatchUps {
       }
     }
     this.#end(catchUp);
+  }
+
+  /**
+   * A poll that has got into a gap, and has nothing but that to be told, is answered when it has come out of it. Else it would be
+   * told the same again and again, at whatever rate it asks.
+   */
+  #mayWait(catchUp: CatchUp, reached: number): boolean {
+    if (this.#collected === 0 || this.#collected > this.#collectedGaps || reached >= this.#collectedEnd) return false;
+    if (this.#connections.flags[catchUp.connection] & FLAG_AT_ONCE) return false;
+    catchUp.told = null;
+    this.#ahead.add(catchUp);
+    return true;
   }
 
   /** The client has seen more than this worker. */
@@ -440,16 +522,45 @@ export class CatchUps {
 
   #collectLost(catchUp: CatchUp): void {
     catchUp.lost = false;
-    this.#wire.collectGap(0, null);
+    catchUp.foreign = null;
+    this.#wire.collectLost();
     this.#collected++;
   }
 
-  #collectItem(channel: number, item: CachedPublication): boolean {
-    const name = Buffer.from(this.#name.buffer, 0, this.#subscriptions.copyName(channel, this.#name, 0));
-    if (item.kind === KIND_GAP) this.#wire.collectGap(item.sequence, name);
-    else this.#wire.collectMessage(item, name);
-    this.#collected++;
+  #collectItem(channel: number, item: CachedPublication, reached: number): boolean {
+    if (item instanceof Gap) {
+      this.#collectGap(channel, item.lost, reached);
+    } else {
+      this.#wire.collectMessage(item, this.#nameOf(channel));
+      this.#collected++;
+    }
     return true;
+  }
+
+  #collectGap(channel: number, lost: number, reached: number): void {
+    const catchUp = this.#collecting;
+    if (lost <= (catchUp.told?.get(channel) ?? 0)) return;
+    catchUp.told ??= new Map();
+    catchUp.told.set(channel, lost);
+    if (catchUp.fromStart && reached === 0) return;
+    this.#wire.collectGap(reached, this.#nameOf(channel), lost);
+    this.#collected++;
+    this.#collectedGaps++;
+    this.#collectedEnd = Math.max(this.#collectedEnd, lost);
+  }
+
+  /** Who is live at the worker's position has been told of the gaps that reach beyond it: it may come back with that cursor. */
+  #collectOpenGaps(channels: readonly number[]): void {
+    const { position } = this.#streams;
+    for (const channel of channels) {
+      const lost = this.#openGaps.get(channel) ?? 0;
+      if (lost > position) this.#wire.collectGap(position, this.#nameOf(channel), lost);
+    }
+  }
+
+  /** Good until the next call. */
+  #nameOf(channel: number): Buffer {
+    return Buffer.from(this.#name.buffer, 0, this.#subscriptions.copyName(channel, this.#name, 0));
   }
 
   /** The channels are live for the connection. */
@@ -471,6 +582,7 @@ export class CatchUps {
     }
     if (!this.#open(catchUp)) return;
     this.#wire.collect(this.#connections.flags[connection] >> FORMAT_SHIFT);
+    if (catchUp.position === CURSOR_NOW) this.#collectOpenGaps(channels);
     this.#wire.collectSubscribed(this.#streams.position, request);
     if (this.#streams.sendCollected(connection) < 0) return;
     const next = this.#byConnection.get(connection)?.[0];

@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KIND_TEXT } from '../link/frames.js';
 import { Histories } from './histories.js';
-import { type CachedPublication, gapAt, KIND_GAP } from './history.js';
+import { type CachedPublication, Gap } from './history.js';
 import { ADDED_FIRST, NONE, Subscriptions } from './subscriptions.js';
 
 const CHANNELS = ['a', 'b', 'c', 'd'];
@@ -66,7 +66,7 @@ class ModelLog {
     return {
       publications: found.slice(0, count),
       upTo,
-      gaps: gaps.filter(({ sequence }) => sequence > after && sequence <= upTo),
+      gaps: gaps.filter(({ sequence }) => sequence > after),
     };
   }
 }
@@ -145,7 +145,7 @@ class ModelManager {
     const page = this.log.read(channels, behind.after, 1 + this.#random(3));
     const gaps = page.gaps.map((gap) => ({ type: 'gap' as const, ...gap }));
     const fanOuts = page.publications.map((publication) => ({ type: 'fanOut' as const, ...publication }));
-    this.out.push(...[...gaps, ...fanOuts].sort((a, b) => a.sequence - b.sequence));
+    this.out.push(...gaps, ...fanOuts);
     behind.after = page.upTo;
     if (page.upTo === this.log.last) this.#behind = null;
   }
@@ -168,6 +168,14 @@ class ModelManager {
   }
 }
 
+/** A publication, or what is lost up to a sequence; `after` is where the reader was, or is with a gap. */
+interface Item {
+  channel: string;
+  sequence: number;
+  isGap: boolean;
+  after: number;
+}
+
 interface Reader {
   number: number;
   channels: string[];
@@ -175,7 +183,7 @@ interface Reader {
   live: boolean;
   /** Where it is, unless it is live: then it is where the worker is. */
   position: number;
-  got: { channel: string; sequence: number; isGap: boolean; after: number }[];
+  got: Item[];
 }
 
 class ModelWorker {
@@ -188,7 +196,8 @@ class ModelWorker {
 
   constructor(random: (below: number) => number) {
     this.#random = random;
-    this.histories = new Histories([2500, 6000, 1e6][random(3)]);
+    // At the least there is room for what nobody can do without: each channel with a gap, and one publication.
+    this.histories = new Histories([CHANNELS.length * 750 + 250, 6000, 1e6][random(3)]);
     this.readers = Array.from({ length: READERS }, (_, number) => {
       const first = random(CHANNELS.length);
       const channels = CHANNELS.filter((_, i) => i === first || random(3) === 0);
@@ -230,8 +239,10 @@ class ModelWorker {
       if (this.histories.page(request, upTo, gap, more, sequences.map(publication)) === NONE) return;
     } else {
       if (frame.type !== 'position') this.#fanOut(frame.channel, frame.sequence, frame.type === 'gap');
-      assert(frame.sequence >= this.position);
-      this.position = frame.sequence;
+      if (frame.type !== 'gap') {
+        assert(frame.sequence >= this.position);
+        this.position = frame.sequence;
+      }
     }
     for (const reader of this.readers) if (this.#random(3) > 0) this.pump(reader);
   }
@@ -244,8 +255,9 @@ class ModelWorker {
     const unknown = channels.filter((channel) => !histories.covers(channel, reader.position));
     if (unknown.length === 0) {
       const room = this.#random(3) * 300;
-      reader.position = histories.merge(channels, reader.position, this.position, room, (channel, item) => {
-        this.#give(reader, this.#nameOf(channel), item.sequence, item.kind === KIND_GAP);
+      reader.position = histories.merge(channels, reader.position, this.position, room, (channel, item, reached) => {
+        const isGap = item instanceof Gap;
+        this.#give(reader, this.#nameOf(channel), isGap ? item.lost : item.sequence, isGap, reached);
         return this.#random(10) > 0;
       });
       reader.live = histories.isLevel(channels, reader.position, this.position);
@@ -262,15 +274,14 @@ class ModelWorker {
     const channel = this.#numberOf(name);
     // Its last subscriber may have gone meanwhile.
     if (channel === NONE) return;
-    const item = isGap ? gapAt(sequence) : publication(sequence);
+    const item = isGap ? new Gap(this.position, sequence) : publication(sequence);
     const liveReaders = this.readers.filter((reader) => reader.live && reader.channels.includes(name));
     if (!isGap && liveReaders.length > 0 && this.#random(3) === 0) this.histories.noteLive(channel, item);
     else if (this.histories.wants(channel)) this.histories.live(channel, item);
-    for (const reader of liveReaders) this.#give(reader, name, sequence, isGap);
+    for (const reader of liveReaders) this.#give(reader, name, sequence, isGap, this.position);
   }
 
-  #give(reader: Reader, channel: string, sequence: number, isGap: boolean): void {
-    const after = reader.live ? this.position : reader.position;
+  #give(reader: Reader, channel: string, sequence: number, isGap: boolean, after: number): void {
     reader.got.push({ channel, sequence, isGap, after });
   }
 
@@ -291,9 +302,10 @@ function publication(sequence: number): CachedPublication {
 /** What a reader got, against all that was published. */
 function judge(reader: Reader, log: ModelLog): void {
   let last = 0;
-  for (const { sequence } of reader.got) {
-    assert(sequence >= last, `${sequence} after ${last}`);
-    last = sequence;
+  for (const { sequence, isGap, after } of reader.got) {
+    const place = isGap ? after : sequence;
+    assert(place >= last, `${place} after ${last}`);
+    last = place;
   }
   for (const channel of reader.channels) {
     const got = reader.got.filter((item) => item.channel === channel);
@@ -302,8 +314,11 @@ function judge(reader: Reader, log: ModelLog): void {
     const gaps = got.filter(({ isGap }) => isGap);
     for (const { sequence } of log.all.filter((item) => item.channel === channel)) {
       if (seen.includes(sequence)) continue;
-      const next = got.find((item) => item.sequence >= sequence);
-      assert(next?.isGap, `reader ${reader.number} has neither ${sequence} of ${channel} nor a gap there`);
+      // Told before anything of whatever channel came with a cursor that hides it.
+      const passed = reader.got.findIndex((item) => (item.isGap ? item.after : item.sequence) >= sequence);
+      const before = passed < 0 ? reader.got : reader.got.slice(0, passed);
+      const isTold = before.some((item) => item.isGap && item.channel === channel && item.sequence >= sequence);
+      assert(isTold, `reader ${reader.number} has neither ${sequence} of ${channel} nor a gap before it`);
       assert(sequence <= log.dropped.get(channel)!, `reader ${reader.number} lacks ${sequence}, which was not dropped`);
     }
     for (const gap of gaps) assert(gap.after < log.dropped.get(channel)!, `a gap at ${gap.sequence} where none is`);

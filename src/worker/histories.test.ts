@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { HISTORY_ASIDE_BYTES_MAX, HISTORY_CHANNEL_BYTES_MAX } from '../limits.js';
 import { KIND_TEXT, READ_NOW } from '../link/frames.js';
 import { Histories } from './histories.js';
-import { type CachedPublication, gapAt, KIND_GAP } from './history.js';
+import { type CachedPublication, Gap } from './history.js';
 import { NONE } from './subscriptions.js';
 
 const A = 7;
@@ -15,11 +15,11 @@ function publication(sequence: number, bytes = 0): CachedPublication {
 
 const publications = (...sequences: number[]) => sequences.map((sequence) => publication(sequence));
 
-/** What a merge visits, as `channel:sequence`, gaps with a `!`, and then where it ends. */
+/** What a merge visits, as `channel:sequence`, gaps as `channel:reached!lost`, and then where it ends. */
 function merge(histories: Histories, channels: number[], after: number, position: number, bytes = 1e9): string {
   const seen: string[] = [];
-  const reached = histories.merge(channels, after, position, bytes, (channel, { sequence, kind }) => {
-    seen.push(`${channel === A ? 'a' : 'b'}${sequence}${kind === KIND_GAP ? '!' : ''}`);
+  const reached = histories.merge(channels, after, position, bytes, (channel, item, at) => {
+    seen.push(`${channel === A ? 'a' : 'b'}${item instanceof Gap ? `${at}!${item.lost}` : item.sequence}`);
     return true;
   });
   return `${seen.join(' ')} > ${reached}`;
@@ -179,8 +179,8 @@ describe('a gap', () => {
   test('is for readers from before it, and what follows is for all', () => {
     const histories = new Histories();
     read(histories, A, 10, 50, [40, 50], { gap: 30 });
-    assert.equal(merge(histories, [A], 10, 50), 'a30! a40 a50 > 50');
-    assert.equal(merge(histories, [A], 29, 50), 'a30! a40 a50 > 50');
+    assert.equal(merge(histories, [A], 10, 50), 'a10!30 a40 a50 > 50');
+    assert.equal(merge(histories, [A], 29, 50), 'a29!30 a40 a50 > 50');
     assert.equal(merge(histories, [A], 30, 50), 'a40 a50 > 50');
   });
 
@@ -188,7 +188,7 @@ describe('a gap', () => {
     const histories = new Histories();
     read(histories, A, 10, 20, [12, 20], { gap: 11, more: true });
     read(histories, A, 20, 50, [40], { gap: 30 });
-    assert.equal(merge(histories, [A], 10, 50), 'a11! a12 a20 a30! a40 > 50');
+    assert.equal(merge(histories, [A], 10, 50), 'a10!11 a12 a20 a20!30 a40 > 50');
   });
 
   test('of what is still here is none', () => {
@@ -202,15 +202,65 @@ describe('a gap', () => {
     const histories = new Histories();
     for (const sequence of [50, 60]) histories.noteLive(A, publication(sequence));
     read(histories, A, 10, 60, [60], { gap: 50 });
-    assert.equal(merge(histories, [A], 10, 60), 'a49! a50 a60 > 60');
+    assert.equal(merge(histories, [A], 10, 60), 'a10!49 a50 a60 > 60');
   });
 
-  test('that the manager tells of comes in its place', () => {
+  test('that the manager tells of comes where the worker was then', () => {
     const histories = new Histories();
     histories.noteLive(A, publication(50));
-    histories.live(A, gapAt(55));
+    histories.live(A, new Gap(51, 55));
     histories.live(A, publication(56));
-    assert.equal(merge(histories, [A], 49, 60), 'a50 a55! a56 > 60');
+    assert.equal(merge(histories, [A], 49, 60), 'a50 a51!55 a56 > 60');
+    assert.equal(merge(histories, [A], 53, 60), 'a53!55 a56 > 60');
+    assert.equal(merge(histories, [A], 55, 60), 'a56 > 60');
+  });
+
+  test('that is told again, or of what has come meanwhile, is none', () => {
+    const histories = new Histories();
+    read(histories, A, 10, 20, [], { gap: 50 });
+    histories.live(A, new Gap(15, 50));
+    assert.equal(merge(histories, [A], 10, 20), 'a10!50 > 20');
+    histories.live(A, publication(60));
+    histories.live(A, new Gap(20, 60));
+    histories.live(A, new Gap(20, 70));
+    assert.equal(merge(histories, [A], 10, 60), 'a10!50 a60 a60!70 > 60');
+  });
+
+  test('that overlaps another is told to those whom it concerns', () => {
+    const histories = new Histories();
+    read(histories, A, 10, 20, [15]);
+    histories.live(A, new Gap(20, 40));
+    histories.live(A, new Gap(30, 50));
+    assert.equal(merge(histories, [A], 10, 30), 'a15 a20!40 a30!50 > 30');
+    assert.equal(merge(histories, [A], 35, 30), 'a35!40 a35!50 > 35');
+    assert.equal(merge(histories, [A], 40, 45), 'a40!50 > 45');
+  });
+
+  test('that comes while a page is asked for is told, unless the page has what was lost', () => {
+    const histories = new Histories();
+    const request = histories.beginReading(A, 10);
+    histories.live(A, new Gap(12, 15));
+    histories.live(A, new Gap(12, 40));
+    histories.page(request, 20, 0, false, publications(15, 20));
+    assert.equal(merge(histories, [A], 10, 20), 'a15 a20 a20!40 > 20');
+  });
+
+  test('that had to be forgotten while a page is asked for is asked for again', () => {
+    const histories = new Histories();
+    const request = histories.beginReading(A, 10);
+    histories.live(A, publication(20, HISTORY_ASIDE_BYTES_MAX - 1000));
+    histories.live(A, new Gap(20, 50));
+    histories.live(A, publication(60, 2000));
+    histories.page(request, 20, 0, false, publications(20));
+    assert.deepEqual([histories.covers(A, 10), histories.covers(A, 20)], [true, false]);
+  });
+
+  test('that goes for want of memory takes with it the readers whom it concerns', () => {
+    const histories = new Histories();
+    histories.noteLive(A, publication(10));
+    histories.live(A, new Gap(20, 50));
+    for (const sequence of [60, 61]) histories.live(A, publication(sequence, HISTORY_CHANNEL_BYTES_MAX - 700));
+    assert.deepEqual([histories.covers(A, 20), histories.covers(A, 49), histories.covers(A, 60)], [false, false, true]);
   });
 });
 
@@ -219,7 +269,7 @@ describe('several channels', () => {
     const histories = new Histories();
     read(histories, A, 0, 30, [1, 5, 20, 30], { more: true });
     read(histories, B, 0, 20, [6, 7], { gap: 4, more: true });
-    assert.equal(merge(histories, [A, B], 0, 100), 'a1 b4! a5 b6 b7 a20 > 20');
+    assert.equal(merge(histories, [A, B], 0, 100), 'b0!4 a1 a5 b6 b7 a20 > 20');
     assert.equal(histories.isLevel([A, B], 20, 20), false);
   });
 
@@ -236,13 +286,15 @@ describe('several channels', () => {
     assert.equal(histories.isLevel([A, B], 95, 95), true);
   });
 
-  test('stop when the bytes are used up, but not between two of one sequence', () => {
+  test('stop when the bytes are used up, but not between two of one place', () => {
     const histories = new Histories();
-    read(histories, A, 0, 30, [10, 20], { gap: 5 });
+    read(histories, A, 0, 5, [5], { more: true });
+    read(histories, A, 5, 30, [10, 20], { gap: 8 });
     read(histories, B, 0, 30, [5, 11]);
-    assert.equal(merge(histories, [A, B], 0, 30, 1), 'b5 a5! > 5');
-    assert.equal(merge(histories, [A, B], 5, 30, 1), 'a10 > 10');
-    assert.equal(merge(histories, [B, A], 0, 30, 700), 'b5 a5! a10 > 10');
+    assert.equal(merge(histories, [A, B], 0, 30, 1), 'a5 b5 a5!8 > 5');
+    assert.equal(merge(histories, [B, A], 0, 30, 1), 'b5 a5 a5!8 > 5');
+    assert.equal(merge(histories, [A, B], 5, 30, 1), 'a5!8 a10 > 10');
+    assert.equal(merge(histories, [A, B], 8, 30, 1), 'a10 > 10');
   });
 
   test('stop when the visitor says so', () => {
@@ -256,7 +308,7 @@ describe('several channels', () => {
     });
     assert.deepEqual([seen, reached], [[10], 10]);
     read(histories, A, 0, 30, [10, 20]);
-    read(histories, B, 0, 30, [11], { gap: 10 });
+    read(histories, B, 0, 30, [10]);
     seen.length = 0;
     histories.merge([A, B], 0, 30, 1e9, (_channel, { sequence }) => {
       seen.push(sequence);

@@ -14,7 +14,7 @@
 
 import assert from 'node:assert/strict';
 import { HISTORIES_BYTES_MAX, HISTORY_IDLE_MS } from '../limits.js';
-import { type CachedPublication, cachedBytes, History, HistoryList, KIND_GAP } from './history.js';
+import { type CachedPublication, cachedBytes, Gap, History, HistoryList } from './history.js';
 import { NONE } from './subscriptions.js';
 
 /** Requests of other kinds have the numbers above. */
@@ -170,12 +170,14 @@ export class Histories {
 
   /**
    * Visits what the channels have above `after`, in the order of the sequences, as far as all of them are known, until about
-   * `bytes` have been visited (as limits.ts counts; at least one item, and never only some of one sequence). Where a gap and a publication
-   * of another channel have the same sequence, the publication is first.
+   * `bytes` have been visited (as limits.ts counts; at least one publication, and never only some items of one place). A gap is
+   * visited where it was found, behind everything up to there; those that `after` lies in are visited first, again and again
+   * until `after` has left them.
    *
    * @param channels at least one; all of them cover `after`
    * @param position the worker's
-   * @param visit returns false to stop, as when the bytes are used up. It may drop channels.
+   * @param visit is told up to where everything was visited, the publication itself included; returns false to stop, as when the
+   *   bytes are used up. It may drop channels.
    * @returns up to where everything has been visited, at least `after`
    */
   merge(
@@ -183,7 +185,7 @@ export class Histories {
     after: number,
     position: number,
     bytes: number,
-    visit: (channel: number, publication: CachedPublication) => boolean,
+    visit: (channel: number, item: CachedPublication, reached: number) => boolean,
   ): number {
     const end = this.#beginMerge(channels, after, position);
     let reached = after;
@@ -195,11 +197,11 @@ export class Histories {
         break;
       }
       if (room <= 0 && sequence > reached) break;
-      const publication = this.#merging[lowest].at(this.#places[lowest])!;
-      reached = sequence;
-      room -= cachedBytes(publication);
+      const item = this.#merging[lowest].at(this.#places[lowest])!;
+      reached = Math.max(reached, sequence);
+      if (!(item instanceof Gap)) room -= cachedBytes(item);
       this.#advance(lowest, this.#places[lowest] + 1);
-      if (!visit(channels[lowest], publication)) room = 0;
+      if (!visit(channels[lowest], item, reached)) room = 0;
     }
     this.#merging.length = 0;
     return reached;
@@ -252,7 +254,7 @@ export class Histories {
   }
 
   #isGap(which: number): boolean {
-    return this.#merging[which].at(this.#places[which])!.kind === KIND_GAP;
+    return this.#merging[which].at(this.#places[which]) instanceof Gap;
   }
 
   // ── Memory ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,9 @@
  *
  *     from ─────── publications and gaps, in order ─────── upTo ─ ─ ─ (live: all that the worker is told of comes here)
  *
+ * A gap lies where it was found, before whatever follows: some of what is above that place, up to its `lost`, is missing, and
+ * nothing of it is here. A reader who has come farther on another worker, but not up to `lost`, is told of it too.
+ *
  * It begins with a page that the manager was asked for, or with a live publication. It grows at the end, by further pages until
  * one is the last and then by live publications, and at the front, by a page that reaches to `from`. A page that does not
  * touch it takes its place: there is one interval.
@@ -20,15 +23,15 @@ import {
 } from '../limits.js';
 import { READ_NOW } from '../link/frames.js';
 
-/** Kind of an item that is not a publication: of its channel, all up to this sequence may be lost. */
-export const KIND_GAP = -1;
+/** Kind of an item that is a {@link Gap}. */
+const KIND_GAP = -1;
 
 /** A publication, or a gap. */
 export interface CachedPublication {
   readonly sequence: number;
   /** Wall clock, ms since 1970. */
   readonly timeMs: number;
-  /** KIND_TEXT, KIND_JSON or KIND_RAW of src/link/frames.ts, or KIND_GAP. */
+  /** KIND_TEXT, KIND_JSON or KIND_RAW of src/link/frames.ts; of a gap another one. */
   readonly kind: number;
   /** Not borrowed; nobody writes to it. */
   readonly data: Buffer;
@@ -38,8 +41,24 @@ export interface CachedPublication {
 
 const NO_DATA = Buffer.alloc(0);
 
-export function gapAt(sequence: number): CachedPublication {
-  return { sequence, timeMs: 0, kind: KIND_GAP, data: NO_DATA, encodings: null };
+/** Of the channel, what lies above `sequence` and up to `lost` may be missing. */
+export class Gap implements CachedPublication {
+  readonly sequence: number;
+  readonly lost: number;
+  readonly timeMs = 0;
+  readonly kind = KIND_GAP;
+  readonly data = NO_DATA;
+  readonly encodings = null;
+
+  constructor(sequence: number, lost: number) {
+    this.sequence = sequence;
+    this.lost = lost;
+  }
+}
+
+/** Up to where nothing more is to come behind the item. */
+function endOf(item: CachedPublication): number {
+  return item instanceof Gap ? item.lost : item.sequence;
 }
 
 /** What an item is counted as. */
@@ -97,6 +116,8 @@ export class History {
   /** Items before this one have been dropped. */
   #start = 0;
   #itemBytes = 0;
+  /** How far its gaps reach. */
+  #lost = 0;
   #readAfter = NOT_READING;
   #aside: CachedPublication[] = [];
   #asideBytes = 0;
@@ -115,8 +136,10 @@ export class History {
     return this.#readAfter !== NOT_READING;
   }
 
+  /** Without publications, and so small that there is nothing to shrink. */
   get isEmpty(): boolean {
-    return this.#start === this.#items.length;
+    const count = this.#items.length - this.#start;
+    return count === 0 || (count === 1 && this.#items[this.#start] instanceof Gap);
   }
 
   /** Whether a reader who has seen all up to `after` gets on from here. */
@@ -124,7 +147,7 @@ export class History {
     return after >= this.from && (this.live || after < this.upTo);
   }
 
-  /** Place of the first item above a sequence; see {@link at}. */
+  /** Place of the first item for a reader who has seen all up to a sequence; see {@link at}. */
   indexAfter(sequence: number): number {
     let low = this.#start;
     let high = this.#items.length;
@@ -133,7 +156,13 @@ export class History {
       if (this.#items[middle].sequence > sequence) high = middle;
       else low = middle + 1;
     }
+    while (low > this.#start && this.#isOpen(this.#items[low - 1], sequence)) low--;
     return low;
+  }
+
+  /** Whether it is a gap that begins before a sequence and ends after it. */
+  #isOpen(item: CachedPublication, sequence: number): boolean {
+    return item instanceof Gap && item.lost > sequence;
   }
 
   /** The item at a place, which is good until the history changes; undefined behind the last. */
@@ -187,14 +216,18 @@ export class History {
   }
 
   /**
-   * Lets go of its items, for want of memory, but remembers that before the first of them there is nothing: a reader of many
-   * channels gets as far as there, and then needs this one alone.
+   * Lets go of its publications, for want of memory, but remembers that before the first of them there is nothing, or a gap: a
+   * reader of many channels gets as far as there, and then needs this one alone.
    */
   shrink(): void {
     const { from } = this;
-    const before = this.#items[this.#start].sequence - 1;
+    const items = this.#items.slice(this.#start);
+    const publications = items.findIndex((item) => !(item instanceof Gap));
+    const upTo = publications < 0 ? this.upTo : items[publications].sequence - 1;
+    const gaps = publications < 0 ? items : items.slice(0, publications);
     this.#restart(from);
-    this.upTo = before;
+    if (gaps.length > 0) this.#appendGap(new Gap(gaps[0].sequence, Math.max(...gaps.map(endOf))));
+    this.upTo = upTo;
   }
 
   /** Forgets all that it holds, for want of memory; also the live one that is not to be added. An answer that is awaited counts still. */
@@ -203,7 +236,7 @@ export class History {
     this.upTo = 0;
     this.#aside = [];
     this.#asideBytes = 0;
-    this.#forgotten = publication.sequence;
+    this.#forgotten = Math.max(this.#forgotten, endOf(publication));
   }
 
   #restart(from: number): void {
@@ -213,30 +246,46 @@ export class History {
     this.#items = [];
     this.#start = 0;
     this.#itemBytes = 0;
+    this.#lost = 0;
   }
 
-  #append(publication: CachedPublication): void {
-    if (publication.sequence <= this.upTo) return;
-    this.#items.push(publication);
-    this.#itemBytes += cachedBytes(publication);
-    this.upTo = publication.sequence;
+  #append(item: CachedPublication): void {
+    if (item instanceof Gap) {
+      this.#appendGap(item);
+    } else if (item.sequence > this.upTo) {
+      this.#push(item);
+      this.upTo = item.sequence;
+    }
   }
 
-  /** What is here up to `upTo` holds, also where the log has dropped it since. */
+  /** What is here holds, also where the log has dropped it since: only what is above can be missing. */
+  #appendGap({ sequence, lost }: Gap): void {
+    if (lost <= Math.max(this.upTo, this.#lost)) return;
+    this.upTo = Math.max(this.upTo, sequence);
+    this.#lost = lost;
+    this.#push(new Gap(this.upTo, lost));
+  }
+
+  #push(item: CachedPublication): void {
+    this.#items.push(item);
+    this.#itemBytes += cachedBytes(item);
+  }
+
   #extend(upTo: number, gap: number, publications: readonly CachedPublication[]): void {
-    if (gap > this.upTo) this.#append(gapAt(gap));
+    this.#appendGap(new Gap(this.upTo, gap));
     for (const publication of publications) this.#append(publication);
     this.upTo = Math.max(this.upTo, upTo);
   }
 
   /**
-   * Puts a page before a live history. A gap that reaches into it ends where it begins: what is here is not lost.
+   * Puts a page before a live history. A gap that reaches into it ends where it begins: what is here is not lost, and nobody knows
+   * whether anything before it is.
    *
    * @returns false where that would be too much: then the page is more useful than what follows, which can be asked for again
    */
   #prepend(after: number, gap: number, publications: readonly CachedPublication[]): boolean {
     const front = publications.filter((publication) => publication.sequence <= this.from);
-    if (gap > after) front.unshift(gapAt(Math.min(gap, this.from)));
+    if (gap > after) front.unshift(new Gap(after, Math.min(gap, this.from)));
     const bytes = front.reduce((sum, publication) => sum + cachedBytes(publication), 0);
     if (this.#itemBytes + bytes > HISTORY_CHANNEL_BYTES_MAX) return false;
     this.#items = [...front, ...this.#items.slice(this.#start)];
@@ -254,7 +303,7 @@ export class History {
     } else {
       this.#aside = [];
       this.#asideBytes = 0;
-      this.#forgotten = publication.sequence;
+      this.#forgotten = Math.max(this.#forgotten, endOf(publication));
     }
   }
 
@@ -263,7 +312,7 @@ export class History {
     while (this.#itemBytes > HISTORY_CHANNEL_BYTES_MAX && this.#start < this.#items.length - 1) {
       const oldest = this.#items[this.#start++];
       this.#itemBytes -= cachedBytes(oldest);
-      this.from = oldest.sequence;
+      this.from = endOf(oldest);
     }
     // The front of the array is cleared now and then: each item is moved once on average.
     if (this.#start > this.#items.length / 2) {

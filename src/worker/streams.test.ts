@@ -61,7 +61,7 @@ describe('subscribers', () => {
         4,
       );
       const told = rig.events(1, transport).map(({ type, cursor, data }) => `${type} ${cursor} ${data ?? ''}`.trim());
-      assert.deepEqual(told, ['gap e-4', 'message e-5 five', 'message e-8 eight', 'subscribed e-8']);
+      assert.deepEqual(told, ['gap e-3', 'message e-5 five', 'message e-8 eight', 'subscribed e-8']);
     });
 
     test(`${transport}: without a manager it begins at once and is live when there is one`, () => {
@@ -190,24 +190,42 @@ describe('subscribers', () => {
     rig.confirm(7);
     for (const connection of [1, 2, 3]) rig.sent(connection);
     rig.gap(12, 'a');
-    assert.deepEqual(rig.events(1, 'sse'), [{ type: 'gap', channel: 'a', cursor: 'e-12' }]);
-    assert.equal(body(2), '{"cursor":"e-12","messages":[],"gap":[{"channel":"a","cursor":"e-12"}]}');
+    assert.deepEqual(rig.events(1, 'sse'), [{ type: 'gap', channel: 'a', cursor: 'e-7', lost: 'e-12' }]);
+    assert.equal(body(2), '{"cursor":"e-7","messages":[],"gap":[{"channel":"a","cursor":"e-7","lost":"e-12"}]}');
     assert.equal(rig.sent(3), '');
   });
 
-  test('who is live behind a GAP has a cursor that is not before it', () => {
+  test('what follows a GAP of one channel is of others, and may lie below what it says is lost', () => {
     rig.get(1, '/v1/sse?channel=a&channel=b');
     rig.confirm(7);
     rig.sent(1);
     rig.gap(12, 'a');
-    rig.gap(12, 'b');
-    rig.gap(11, 'b');
+    rig.fanOut(9, 'b', 'm');
+    rig.gap(9, 'b');
+    rig.fanOut(13, 'a', 'm');
     assert.deepEqual(
-      rig.events(1, 'sse').map(({ channel }) => channel),
-      ['a', 'b'],
+      rig.events(1, 'sse').map(({ type, channel, cursor, lost }) => [type, channel, cursor, lost]),
+      [
+        ['gap', 'a', 'e-7', 'e-12'],
+        ['message', 'b', 'e-9', undefined],
+        ['message', 'a', 'e-13', undefined],
+      ],
     );
+  });
+
+  test('who becomes live between a GAP and what it reaches to is told of it too', () => {
+    rig.get(1, '/v1/sse?channel=a');
+    rig.confirm(7);
+    rig.gap(12, 'a');
+    rig.fanOut(9, 'other', 'm');
     rig.get(2, '/v1/sse?channel=a');
-    assert.deepEqual(rig.events(2, 'sse'), [{ type: 'subscribed', cursor: 'e-12' }]);
+    assert.deepEqual(rig.events(2, 'sse'), [
+      { type: 'gap', channel: 'a', cursor: 'e-9', lost: 'e-12' },
+      { type: 'subscribed', cursor: 'e-9' },
+    ]);
+    rig.clients.streams.moveTo(12);
+    rig.get(3, '/v1/sse?channel=a');
+    assert.deepEqual(rig.events(3, 'sse'), [{ type: 'subscribed', cursor: 'e-12' }]);
   });
 
   test('a stream that is sent bytes is cut off when there are many', () => {
@@ -291,12 +309,41 @@ describe('subscribers', () => {
     });
 
     test('that times out before the log was asked keeps its cursor, or learns that it is lost', () => {
-      rig.lose();
       rig.get(1, '/v1/poll?channel=a&after=e-3&timeout=5');
       rig.get(2, '/v1/poll?channel=a&after=old-3&timeout=5');
       rig.tick(5500);
       assert.equal(body(1), '{"cursor":"e-3","messages":[]}');
       assert.equal(body(2), '{"cursor":"e-0","messages":[],"gap":[{"cursor":"e-0"}]}');
+    });
+
+    test('that times out without a manager keeps its cursor, of whatever log that is', () => {
+      rig.lose();
+      rig.get(1, '/v1/poll?channel=a&after=next-3&timeout=5');
+      rig.get(2, '/v1/poll?channel=a&after=next-3&timeout=0');
+      assert.equal(body(2), '{"cursor":"next-3","messages":[]}');
+      rig.tick(5500);
+      assert.equal(body(1), '{"cursor":"next-3","messages":[]}');
+    });
+
+    test('that has nothing but a gap to be told waits until it has come out of it', () => {
+      rig.get(1, '/v1/poll?channel=a&channel=b&after=e-7');
+      rig.get(2, '/v1/poll?channel=a&channel=b&after=e-7&timeout=0');
+      rig.history(1, 7, [], 12);
+      rig.history(2, 7, []);
+      assert.equal(rig.sent(1), '');
+      assert.equal(body(2), '{"cursor":"e-7","messages":[],"gap":[{"channel":"a","cursor":"e-7","lost":"e-12"}]}');
+      rig.clients.streams.moveTo(9);
+      assert.equal(rig.sent(1), '');
+      rig.clients.streams.moveTo(12);
+      assert.equal(body(1), '{"cursor":"e-12","messages":[],"gap":[{"channel":"a","cursor":"e-7","lost":"e-12"}]}');
+      rig.get(1, '/v1/poll?channel=a&channel=b&after=e-3');
+      rig.reports();
+      rig.history(3, 12, [], 12);
+      rig.history(4, 12, [[5, 'm']]);
+      assert.match(
+        body(1)!,
+        /^\{"cursor":"e-12","messages":\[\{"channel":"b".*"gap":\[\{.*"cursor":"e-3","lost":"e-12"\}\]\}$/,
+      );
     });
 
     test('with timeout=0 never waits, not for a manager either', () => {

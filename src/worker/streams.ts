@@ -15,7 +15,7 @@ import { FAN_OUT_RECEIPT } from '../link/frames.js';
 import { type Reactor, SEND_PENDING } from '../reactor/reactor.js';
 import { FORMAT_POLL, FORMAT_STREAM_CHUNKED } from '../transports/formats.js';
 import { STREAM_LAST_CHUNK } from '../transports/heads.js';
-import { AFTER_NOW, CatchUps, type SubscriptionGroup } from './catch-ups.js';
+import { CatchUps, type SubscriptionGroup } from './catch-ups.js';
 import type { ConnectionControl } from './connection-control.js';
 import {
   type Connections,
@@ -129,13 +129,14 @@ export class Streams {
   start(connection: number, group: SubscriptionGroup, cursor: Cursor, opening: Uint8Array | null): void {
     const { position } = cursor;
     if (position === CURSOR_NOW) {
-      this.#catchUps.begin(connection, group, AFTER_NOW, false, opening?.slice() ?? null);
+      this.#catchUps.begin(connection, group, position, null, opening?.slice() ?? null);
       return;
     }
     // Proxies and EventSource see the stream open at once.
     if (opening !== null && this.#control.sendCopy(connection, opening) < 0) return;
     const known = position === CURSOR_START || cursor.isOf(this.#wire.epochBytes);
-    this.#catchUps.begin(connection, group, known ? Math.max(position, 0) : 0, !known, null);
+    const foreign = known ? null : { epoch: cursor.epochText(), position };
+    this.#catchUps.begin(connection, group, position, foreign, null);
   }
 
   /** How many channels a connection is on. */
@@ -144,6 +145,12 @@ export class Streams {
     let count = 0;
     for (let row = subscriptions.firstRow(connection); row !== NONE; row = subscriptions.nextRow(row)) count++;
     return count;
+  }
+
+  /** Whether a connection is on the channel of this name. */
+  isOn(connection: number, name: Uint8Array): boolean {
+    const channel = this.#subscriptions.find(name, 0, name.length);
+    return channel !== NONE && this.#subscriptions.has(connection, channel);
   }
 
   /** Takes a connection off a channel. @returns false where it was not on it */
@@ -276,7 +283,7 @@ export class Streams {
   }
 
   /** Answers a poll with what `wire` has collected for it, up to the cursor. */
-  answerCollected(connection: number, cursor: number): void {
+  answerCollected(connection: number, cursor: string): void {
     const flags = this.#connections.flags[connection];
     const closes = (flags & (FLAG_CLOSES | FLAG_EXCESS)) !== 0;
     const length = flags & FLAG_JSONP ? this.#connections.copyCallback(connection, this.#wire.callback, 0) : 0;
@@ -287,10 +294,9 @@ export class Streams {
 
   /** A poll's time is over. One that is still being caught up with is told what it knew. */
   pollTimedOut(connection: number): void {
-    const cursor = this.#catchUps.positionOf(connection);
     this.#wire.collect(FORMAT_POLL);
-    if (this.#catchUps.isLost(connection)) this.#wire.collectGap(cursor, null);
-    this.answerCollected(connection, cursor);
+    if (this.#catchUps.isLost(connection)) this.#wire.collectLost();
+    this.answerCollected(connection, this.#catchUps.cursorOf(connection));
   }
 
   // ── Heartbeats ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -360,25 +366,22 @@ export class Streams {
     this.#catchUps.moved();
   }
 
-  /** Publications of a channel up to this one were dropped before they could be sent here. */
-  gap(sequence: number, bytes: Uint8Array, nameStart: number, nameEnd: number): void {
+  /**
+   * Publications of a channel up to `lost` were dropped before they could be sent here. The position stays: those of other
+   * channels may follow. All who are live are told now, so that no cursor that they are given later hides it.
+   */
+  gap(lost: number, bytes: Uint8Array, nameStart: number, nameEnd: number): void {
     const channel = this.#subscriptions.find(bytes, nameStart, nameEnd);
-    // Gaps may share the sequence at which a page ended.
-    if (sequence < this.#position) return;
-    if (channel !== NONE) this.#channelGap(channel, sequence, Buffer.from(bytes.subarray(nameStart, nameEnd)));
-    // Frames come in the order of the log. Who is live from now on has a cursor above what he was not told of.
-    this.moveTo(sequence);
-  }
-
-  #channelGap(channel: number, sequence: number, name: Buffer): void {
+    if (channel === NONE || lost <= this.#position) return;
+    this.#catchUps.gap(channel, lost);
+    const name = Buffer.from(bytes.subarray(nameStart, nameEnd));
     const subscriptions = this.#subscriptions;
-    this.#catchUps.gap(channel, sequence);
     for (let row = subscriptions.first(channel); row !== NONE; ) {
       const following = subscriptions.next(row);
       const connection = subscriptions.connectionOf(row);
       const { flags } = this.#connections;
       const catchesUp = flags[connection] & FLAG_CATCHING_UP && this.#catchUps.has(connection, channel);
-      if (!catchesUp) this.#tellGap(connection, sequence, name);
+      if (!catchesUp) this.#tellGap(connection, this.#position, { name, lost });
       row = following;
     }
   }
@@ -395,17 +398,15 @@ export class Streams {
     }
   }
 
-  #tellGap(connection: number, sequence: number, name: Buffer | null): void {
+  /** @param gap of one channel; null: of all, the log is another one */
+  #tellGap(connection: number, sequence: number, gap: { name: Buffer; lost: number } | null): void {
     const wire = this.#wire;
-    if (this.#connections.phase[connection] === PHASE_POLLING) {
-      wire.collect(FORMAT_POLL);
-      wire.collectGap(sequence, name);
-      this.answerCollected(connection, sequence);
-      return;
-    }
-    wire.collect(this.#connections.flags[connection] >> FORMAT_SHIFT);
-    wire.collectGap(sequence, name);
-    this.sendCollected(connection);
+    const polls = this.#connections.phase[connection] === PHASE_POLLING;
+    wire.collect(polls ? FORMAT_POLL : this.#connections.flags[connection] >> FORMAT_SHIFT);
+    if (gap === null) wire.collectLost();
+    else wire.collectGap(sequence, gap.name, gap.lost);
+    if (polls) this.answerCollected(connection, wire.cursor(sequence));
+    else this.sendCollected(connection);
   }
 
   /** Sends what `wire` has collected. @returns as Reactor.send; below 0 the connection is gone */

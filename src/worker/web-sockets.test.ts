@@ -139,6 +139,21 @@ describe('WebSockets', () => {
     assert.deepEqual(rig.leftovers(), NOTHING_LEFT);
   });
 
+  test('a channel that is subscribed already does not count against the maximum again', () => {
+    const channels = Array.from({ length: CHANNELS_PER_CONNECTION_MAX - 1 }, (_, n) => `c${n}`);
+    rig.say(1, { type: 'subscribe', channels });
+    rig.confirm(7);
+    events();
+    assert.deepEqual(answer({ type: 'subscribe', channels: ['c0', 'c1', 'c1'], ref: 1 }), ['subscribed 1']);
+    rig.say(1, { type: 'subscribe', channels: ['c0', 'new', 'new'], ref: 2 });
+    rig.confirm(7);
+    assert.deepEqual(
+      events().map(({ type, ref }) => [type, ref]),
+      [['subscribed', 2]],
+    );
+    assert.deepEqual(answer({ type: 'subscribe', channels: ['c0', 'newer'], ref: 3 }), ['error too_many_channels 3']);
+  });
+
   test('a publication is answered with its place, a known one as a duplicate', () => {
     rig.say(1, { type: 'publish', channel: 'chat/a', data: { n: [1, ' '] }, id: 'i', ref: 'r' });
     assert.equal(rig.reports(), 'publish 1 chat/a {"n":[1," "]}');

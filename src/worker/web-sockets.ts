@@ -160,7 +160,7 @@ export class WebSockets implements WebSocketEvents {
   }
 
   #subscribe(connection: number, names: string[], ref: string): boolean {
-    if (this.#streams.countOf(connection) + names.length > CHANNELS_PER_CONNECTION_MAX) {
+    if (!this.#hasRoom(connection, names)) {
       const message = `a connection may have ${CHANNELS_PER_CONNECTION_MAX} channels at most`;
       return this.#say(connection, refusedAnswer({ code: 'too_many_channels', message }, ref));
     }
@@ -178,6 +178,13 @@ export class WebSockets implements WebSocketEvents {
     }
     this.#streams.start(connection, group, this.#cursor, null);
     return this.#connections.phase[connection] === PHASE_STREAMING;
+  }
+
+  /** Whether the connection may have these channels too; those that it has already do not count. */
+  #hasRoom(connection: number, names: string[]): boolean {
+    const room = CHANNELS_PER_CONNECTION_MAX - this.#streams.countOf(connection);
+    if (names.length <= room) return true;
+    return new Set(names.filter((name) => !this.#streams.isOn(connection, Buffer.from(name)))).size <= room;
   }
 
   // ── Answers ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -109,8 +109,8 @@ describe('Wire', () => {
   test('what is collected is one buffer, in order: gaps, messages, the moment of being live', () => {
     for (const format of FORMATS) {
       wire.collect(format);
-      wire.collectGap(0, null);
-      wire.collectGap(3, Buffer.from('a'));
+      wire.collectLost();
+      wire.collectGap(3, Buffer.from('a'), 9);
       wire.collectMessage(cached(4, 'm'), Buffer.from('a'));
       wire.collectSubscribed(5, null);
       const buffer = wire.collected();

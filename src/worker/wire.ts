@@ -18,6 +18,7 @@ import {
   FORMAT_STREAM,
   FORMAT_STREAM_CHUNKED,
   FORMAT_WEBSOCKET,
+  type GapParts,
   gapText,
   subscribedText,
 } from '../transports/formats.js';
@@ -220,9 +221,18 @@ export class Wire {
     else this.#parts.push(encoding);
   }
 
-  /** @param name of the channel; null: of all channels */
-  collectGap(sequence: number, name: Buffer | null): void {
-    const text = gapText(textFormat(this.#format), this.cursor(sequence), name?.toString());
+  /** Publications of the channel up to `lost` may be missing. @param sequence everything up to here was given or told */
+  collectGap(sequence: number, name: Buffer, lost: number): void {
+    this.#collectGap({ channel: name.toString(), cursor: this.cursor(sequence), lost: this.cursor(lost) });
+  }
+
+  /** The log is another one: it goes on from its beginning. */
+  collectLost(): void {
+    this.#collectGap({ cursor: this.cursor(0) });
+  }
+
+  #collectGap(gap: GapParts): void {
+    const text = gapText(textFormat(this.#format), gap);
     this.collectedBytes += text.length;
     if (this.#format === FORMAT_POLL) this.#gaps.push(text);
     else this.#collectText(text);
@@ -251,8 +261,8 @@ export class Wire {
   }
 
   /** The answer of a poll with all that was collected: a send buffer, the caller's. */
-  collectedAnswer(sequence: number, closes: boolean, callbackLength: number): number {
-    const answer = { cursor: this.cursor(sequence), messages: this.#messages, gaps: this.#gaps };
+  collectedAnswer(cursor: string, closes: boolean, callbackLength: number): number {
+    const answer = { cursor, messages: this.#messages, gaps: this.#gaps };
     const callback = callbackLength > 0 ? this.callback.subarray(0, callbackLength) : undefined;
     return encodePollAnswer(this.#buffers, answer, !closes, callback);
   }

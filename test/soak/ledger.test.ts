@@ -82,6 +82,30 @@ describe('the ledger of the soak', () => {
     assert.match(judge(), /a gap at 10, where nothing is dropped/);
   });
 
+  test('excuses what a gap reaches to also when something of it comes, but nothing above', () => {
+    start(1);
+    publish(5);
+    follower.got(1, 10);
+    follower.lost(40);
+    follower.got(3, 30);
+    follower.got(5, 50);
+    assert.deepEqual([judge(), book.lostInGaps, book.missing], ['', 2, 0]);
+  });
+
+  test('does not miss what was dropped before it began', () => {
+    start(2);
+    publish(5);
+    follower.begin();
+    follower.got(4, 40);
+    follower.got(5, 50);
+    assert.deepEqual([judge(), book.missing], ['', 0]);
+    start(2);
+    publish(5);
+    follower.begin();
+    follower.got(5, 50);
+    assert.match(judge(), /number 4 is missing/);
+  });
+
   test('lets a publication that was given up be or not be, but for all alike', () => {
     publish(1);
     const number = ledger.next();

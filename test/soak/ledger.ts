@@ -3,7 +3,8 @@
  *
  * Publications of a channel are numbered from 1 by their only publisher, who has one batch on its way at a time and repeats a
  * batch that was not answered or gives it up, before the next. So the log has the numbers of a channel in ascending order,
- * and whoever gets number n must have got all numbers below n that were acknowledged, unless a gap came just before.
+ * and whoever gets number n must have got all numbers below n that were acknowledged, unless a gap has come before that
+ * reaches to them.
  * Of a publication that was given up nobody knows whether the log has it; but if one subscriber gets it, all must.
  *
  * Memory: a number for each publication, and something for each thing that is out of the ordinary.
@@ -55,8 +56,12 @@ export class Follower {
   readonly #book: Book;
   /** The highest number got. */
   last = 0;
-  /** Of the gap that came after it, the sequence; 0 for none. */
+  /** How far the gaps reach that were told. */
   gap = 0;
+  /** One was told after the last number, and nothing has come since. */
+  #isGapNew = false;
+  /** Numbers up to here may have been dropped before it began. */
+  #before = 0;
   /** Numbers that did not come, and the gap in which they may have been lost. */
   readonly #missed: { number: number; gap: number }[] = [];
 
@@ -89,16 +94,21 @@ export class Follower {
       this.#book.wrong(`${this.title}: number ${number} after ${this.last}, though its cursor is new`);
       return;
     }
-    if (sequence <= this.gap) this.#book.wrong(`${this.title}: ${sequence} came after a gap at ${this.gap}`);
     this.#skip(number);
     this.last = number;
   }
 
+  /** It begins at the start of the log, and is given what is retained now. */
+  begin(): void {
+    this.#before = Math.max(0, this.ledger.last - this.ledger.keeps);
+  }
+
+  /** A gap was told that reaches to this sequence. */
   lost(sequence: number): void {
     const { ledger } = this;
     this.#book.gaps++;
-    if (sequence < this.gap) this.#book.wrong(`${this.title}: a gap at ${sequence} after one at ${this.gap}`);
-    this.gap = sequence;
+    this.#isGapNew = true;
+    this.gap = Math.max(this.gap, sequence);
     // Publications whose answer is on its way count when it is here: the judgement waits.
     this.#book.claims.push({ follower: this, sequence });
     if (ledger.keeps === Number.POSITIVE_INFINITY) {
@@ -109,7 +119,8 @@ export class Follower {
   /** Whether all that was acknowledged has been got or lost. */
   get complete(): boolean {
     for (let number = this.ledger.last; number > this.last; number--) {
-      if (this.ledger.givenUp.get(number) !== false && !this.#isLost(number, this.gap)) return false;
+      if (this.ledger.givenUp.get(number) !== false && !this.#isLost(number, this.gap) && number > this.#before)
+        return false;
     }
     return true;
   }
@@ -138,11 +149,11 @@ export class Follower {
     let excused = 0;
     for (let number = this.last + 1; number < until; number++) {
       if (this.#isLost(number, this.gap)) excused++;
-      else this.#missed.push({ number, gap: this.gap });
+      else if (number > this.#before) this.#missed.push({ number, gap: this.gap });
     }
     this.#book.lostInGaps += excused;
-    if (this.gap !== 0 && excused === 0) this.#book.idleGaps++;
-    this.gap = 0;
+    if (this.#isGapNew && excused === 0) this.#book.idleGaps++;
+    this.#isGapNew = false;
   }
 }
 

@@ -116,6 +116,7 @@ export class Subscriber implements Participant {
     return {
       message: (channel, cursor, data) => {
         this.messages++;
+        this.#begin();
         const follower = this.#byChannel.get(channel);
         const { n } = data as { n: number };
         const sequence = this.#parse(cursor);
@@ -131,14 +132,21 @@ export class Subscriber implements Participant {
         reached = Math.max(reached, sequence);
         this.#moveTo(cursor, sequence);
       },
-      gap: (channel, cursor) => {
+      gap: (channel, cursor, lost) => {
+        this.#begin();
         const sequence = this.#parse(cursor);
         const follower = channel === undefined ? undefined : this.#byChannel.get(channel);
-        if (follower !== undefined) follower.lost(sequence);
+        if (sequence < reached) {
+          this.#book.wrong(`${this.followers[0].subscriber}: a gap at ${cursor} after ${reached} on one connection`);
+        }
+        if (follower !== undefined && lost !== undefined) follower.lost(this.#parse(lost));
         else this.#book.wrong(`${this.followers[0].subscriber}: a gap of ${channel ?? 'all channels'} at ${cursor}`);
         this.#moveTo(cursor, sequence);
       },
-      position: (cursor) => this.#moveTo(cursor, this.#parse(cursor)),
+      position: (cursor) => {
+        this.#begin();
+        this.#moveTo(cursor, this.#parse(cursor));
+      },
       ended: () => {
         this.#connection = null;
         clearTimeout(this.#timer);
@@ -147,6 +155,11 @@ export class Subscriber implements Participant {
         this.#timer = setTimeout(() => this.#open(), awayMs);
       },
     };
+  }
+
+  /** Something has come: what was dropped before it asked for the start of the log is nothing that it misses. */
+  #begin(): void {
+    if (this.#cursor === 'start') for (const follower of this.followers) follower.begin();
   }
 
   #parse(cursor: string): number {

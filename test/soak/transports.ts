@@ -11,8 +11,8 @@ import WebSocket from 'ws';
 /** What a connection tells. */
 export interface Events {
   message(channel: string, cursor: string, data: unknown): void;
-  /** Without a channel: of all of them. */
-  gap(channel: string | undefined, cursor: string): void;
+  /** Of a channel, up to `lost`. Without a channel: of all of them. */
+  gap(channel: string | undefined, cursor: string, lost: string | undefined): void;
   /** The client has seen everything up to here. */
   position(cursor: string): void;
   /** The connection has ended, or the request has failed; nothing follows. */
@@ -38,6 +38,7 @@ export type Transport = (subscription: Subscription, events: Events) => Connecti
 interface Item {
   type?: string;
   channel?: string;
+  lost?: string;
   cursor: string;
   data?: unknown;
 }
@@ -104,7 +105,7 @@ export const sse: Transport = (subscription, events) => {
         continue;
       }
       const item = JSON.parse(data) as Item;
-      if (name === 'gap') events.gap(item.channel, id);
+      if (name === 'gap') events.gap(item.channel, id, item.lost);
       else events.message(item.channel!, id, item.data);
     }
   });
@@ -113,7 +114,7 @@ export const sse: Transport = (subscription, events) => {
 /** Lines of JSON, also those of the WebSocket. */
 function tell(item: Item, events: Events): void {
   if (item.type === 'message') events.message(item.channel!, item.cursor, item.data);
-  else if (item.type === 'gap') events.gap(item.channel, item.cursor);
+  else if (item.type === 'gap') events.gap(item.channel, item.cursor, item.lost);
   else if (item.type === 'subscribed') events.position(item.cursor);
 }
 
@@ -207,11 +208,11 @@ function tellAnswer(answer: { cursor: string; messages: Item[]; gap?: Item[] }, 
   for (const message of answer.messages) {
     while (gaps.length > 0 && sequence(gaps[0]) < sequence(message)) {
       const gap = gaps.shift()!;
-      events.gap(gap.channel, gap.cursor);
+      events.gap(gap.channel, gap.cursor, gap.lost);
     }
     events.message(message.channel!, message.cursor, message.data);
   }
-  for (const gap of gaps) events.gap(gap.channel, gap.cursor);
+  for (const gap of gaps) events.gap(gap.channel, gap.cursor, gap.lost);
   events.position(answer.cursor);
 }
 

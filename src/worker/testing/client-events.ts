@@ -9,6 +9,8 @@ export interface ClientEvent {
   channel?: string;
   channels?: string[];
   cursor?: string;
+  /** Of a gap of one channel. */
+  lost?: string;
   data?: unknown;
   time?: number;
   ref?: unknown;

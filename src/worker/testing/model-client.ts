@@ -1,6 +1,6 @@
 /**
  * A client that checks what it is told: every publication of its channels after its cursor comes once, in order, or a
- * gap says that it may be lost; and a cursor is only given for what has come.
+ * gap has said before that it may be lost; and a cursor is only given for what has come, of all channels.
  */
 
 import assert from 'node:assert/strict';
@@ -18,8 +18,10 @@ export class ModelClient {
   /** Up to where it has everything of each channel, in `epoch`; -1: it does not know where it began. */
   readonly reached = new Map<string, number>();
   epoch = '';
-  /** What has been lost and is yet to be said: the gap that says it is farther on. */
-  readonly #owed = new Map<string, number>();
+  /** How far the gaps reach that it was told of. */
+  readonly #told = new Map<string, number>();
+  /** It begins with what is retained, of whatever log, and has been given nothing yet. */
+  #fromStart: boolean;
   /** Bytes that it has not understood yet. */
   #bytes = Buffer.alloc(0);
   #headRead = false;
@@ -45,6 +47,7 @@ export class ModelClient {
     this.#managers = managers;
     if (after === 'now') this.#setAll(-1);
     else this.#setAll(after === 'start' ? 0 : Number(after.split('-')[1]));
+    this.#fromStart = after === 'start';
     this.epoch = after.includes('-') ? after.split('-')[0]! : [...managers.keys()].at(-1)!;
   }
 
@@ -54,27 +57,10 @@ export class ModelClient {
     this.#bytes = Buffer.alloc(0);
     this.answered = false;
     this.live = false;
-    this.#forgetOwed();
     const query = [...this.channels.map((channel) => `channel=${channel}`), `after=${this.after}`];
     if (this.transport === 'poll') query.push(`timeout=${timeout}`);
     const fields = this.transport === 'ws' ? HANDSHAKE : '';
     return `GET /v1/${this.transport}?${query.join('&')} HTTP/1.1\r\nHost: h\r\n${fields}\r\n`;
-  }
-
-  /**
-   * Its cursor says that it has everything up to there. A gap that was still owed for a channel lies farther on; whether it is
-   * told depends on whether the next worker still has what follows the cursor.
-   */
-  #forgetOwed(): void {
-    const manager = this.#managers.get(this.epoch);
-    if (manager !== undefined && this.after.includes('-')) {
-      const sequence = sequenceOf({ type: '', cursor: this.after });
-      for (const channel of this.channels) {
-        if (this.reached.get(channel)! >= 0) this.#complete(channel, sequence, manager);
-        this.reached.set(channel, Math.max(sequence, this.reached.get(channel)!));
-      }
-    }
-    this.#owed.clear();
   }
 
   /** Bytes arrive. */
@@ -118,82 +104,102 @@ export class ModelClient {
     this.answered = true;
     // A gap comes before the messages above its cursor.
     const events = [
-      ...gap.map((one) => ({ ...one, type: 'gap' })),
       ...messages.map((one) => ({ ...one, type: 'message' })),
+      ...gap.map((one) => ({ ...one, type: 'gap' })),
     ];
-    const place = (event: ClientEvent) => sequenceOf(event) + (event.type === 'gap' ? 0 : 0.5);
-    for (const event of events.sort((one, other) => place(one) - place(other))) this.#event(event);
+    for (const event of events.sort((one, other) => sequenceOf(one) - sequenceOf(other))) this.#event(event);
     this.#event({ type: 'subscribed', cursor });
   }
 
-  #event({ type, channel, cursor }: ClientEvent): void {
+  #event({ type, channel, cursor, lost }: ClientEvent): void {
     if (cursor === undefined) return;
     const sequence = sequenceOf({ type, cursor });
     const [epoch] = cursor.split('-');
-    const manager = this.#managers.get(epoch!)!;
-    if (epoch !== this.epoch) {
-      const isNew = !this.after.includes('-');
-      assert(isNew || (type === 'gap' && channel === undefined), `${this.#about()}: ${cursor} without a gap`);
+    const manager = this.#managers.get(epoch!);
+    if (manager === undefined) {
+      assert.equal(cursor, this.after, 'without a manager a poll gets its own cursor back, whatever that is');
+      return;
+    }
+    if (type === 'gap' && channel === undefined) this.#begunAnew(epoch!, manager);
+    else if (epoch !== this.epoch) {
+      assert(!this.after.includes('-'), `${this.#about()}: ${cursor} without a gap`);
       this.epoch = epoch!;
-    } else if (type === 'gap' && channel === undefined) {
-      // A worker that has not heard of a new epoch yet takes its cursors for those of a lost one.
-      assert(this.#highest > manager.last || this.#managers.size > 1, `${this.#about()}: a gap of all channels`);
     }
-    if (type === 'message') {
-      this.messages++;
-      const before = this.reached.get(channel!)!;
-      assert(before !== undefined, `${this.#about()}: ${channel} is not its channel`);
-      assert(sequence > before, `${this.#about()}: ${cursor} of ${channel} came again`);
-      assert.equal(manager.log[sequence - 1]!.channel, channel);
-      if (before >= 0) this.#complete(channel!, sequence - 1, manager);
-      assert(!this.#owed.has(channel!), `${this.#about()}: no gap at ${this.#owed.get(channel!)} of ${channel}`);
-      this.reached.set(channel!, sequence);
-    } else if (type === 'gap') {
-      this.gaps++;
-      for (const one of channel === undefined ? this.channels : [channel]) {
-        const before = Math.min(this.reached.get(one)!, (this.#owed.get(one) ?? Number.POSITIVE_INFINITY) - 1);
-        this.#owed.delete(one);
-        // A manager that returns may repeat one.
-        if (channel !== undefined && sequence > before) {
-          // What the log has lost a worker may still have: then the gap ends where that begins.
-          assert(
-            manager.hasLost(one, before, manager.last),
-            `${this.#about()}: a gap at ${cursor}, but nothing is lost`,
-          );
-        }
-        if (channel === undefined || sequence > before) this.reached.set(one, sequence);
-      }
-    } else if (type === 'subscribed') {
-      this.live = true;
-      for (const one of this.channels) {
-        if (this.reached.get(one)! >= 0) this.#complete(one, sequence, manager);
-        this.reached.set(one, Math.max(sequence, this.reached.get(one)!));
-      }
+    if (this.#fromStart) this.#excuseDropped(manager);
+    if (this.after.includes('-')) {
+      const before = sequenceOf({ type, cursor: this.after });
+      assert(sequence >= before || this.#isOther(epoch!), `${this.#about()}: goes back to ${cursor}`);
     }
+    if (type === 'message') this.#message(channel!, sequence, manager);
+    if (type === 'gap') this.gaps++;
+    if (type === 'gap' && channel !== undefined)
+      this.#gap(channel, sequence, sequenceOf({ type, cursor: lost! }), manager);
+    if (type === 'subscribed') this.live = true;
+    // The cursor is good for all channels.
+    for (const one of this.channels) {
+      if (this.reached.get(one)! >= 0) this.#complete(one, sequence, manager);
+      this.reached.set(one, Math.max(sequence, this.reached.get(one)!));
+    }
+    this.#fromStart &&= sequence === 0;
     this.after = cursor;
   }
 
-  /** Everything of the channel up to the sequence has come, or a gap farther on will say that it was lost. */
+  #isOther(epoch: string): boolean {
+    return !this.after.startsWith(`${epoch}-`);
+  }
+
+  /** Its cursor is of another log, or above the end of this one. */
+  #begunAnew(epoch: string, manager: ModelManager): void {
+    assert(epoch !== this.epoch || this.#highest > manager.last, `${this.#about()}: a gap of all channels`);
+    this.epoch = epoch;
+    this.after = 'start';
+    this.#fromStart = true;
+    this.#setAll(0);
+    this.#told.clear();
+  }
+
+  #message(channel: string, sequence: number, manager: ModelManager): void {
+    this.messages++;
+    const before = this.reached.get(channel)!;
+    assert(before !== undefined, `${this.#about()}: ${channel} is not its channel`);
+    assert(sequence > before, `${this.#about()}: ${sequence} of ${channel} came again`);
+    assert.equal(manager.log[sequence - 1]!.channel, channel);
+    if (before >= 0) this.#complete(channel, sequence - 1, manager);
+    this.reached.set(channel, sequence);
+  }
+
+  #gap(channel: string, sequence: number, lost: number, manager: ModelManager): void {
+    assert(lost > sequence, `${this.#about()}: a gap from ${sequence} to ${lost}`);
+    // A worker may still have what lies behind `lost`, and the log may not.
+    const isTrue = manager.hasLost(channel, sequence, manager.last);
+    assert(isTrue, `${this.#about()}: a gap of ${channel} up to ${lost}, but nothing is lost`);
+    this.#told.set(channel, Math.max(lost, this.#told.get(channel) ?? 0));
+  }
+
+  /** What was dropped before it began is nothing that it misses. */
+  #excuseDropped(manager: ModelManager): void {
+    for (const channel of this.channels) this.#told.set(channel, manager.lastLost(channel, 0, manager.last));
+  }
+
+  /** Everything of the channel up to the sequence has come, or it was told that it may be lost. */
   #complete(channel: string, upTo: number, manager: ModelManager): void {
     const before = this.reached.get(channel)!;
-    const missing = manager.log.slice(before, upTo).find((one) => one.channel === channel);
-    if (missing === undefined) return;
-    const { sequence } = missing;
-    assert(
-      manager.hasLost(channel, sequence - 1, sequence) && manager.hasLost(channel, upTo, manager.last),
-      `${this.#about()}: ${sequence} of ${channel} is missing after ${before}`,
-    );
-    if (!this.#owed.has(channel)) this.#owed.set(channel, sequence);
+    const told = this.#told.get(channel) ?? 0;
+    const missing = manager.log.slice(before, upTo).filter((one) => one.channel === channel);
+    for (const { sequence } of missing) {
+      const isLost = sequence <= told && manager.hasLost(channel, sequence - 1, sequence);
+      assert(isLost, `${this.#about()}: ${sequence} of ${channel} is missing after ${before}, told up to ${told}`);
+    }
   }
 
   /** Nothing is on its way any more: it has everything. */
   checkComplete(manager: ModelManager): void {
     // Who began at a place without an epoch may have had nothing to hear.
     if (this.after.includes('-')) assert.equal(this.epoch, manager.epoch, this.#about());
+    if (this.#fromStart) this.#excuseDropped(manager);
     for (const channel of this.channels) {
       if (this.reached.get(channel)! >= 0) this.#complete(channel, manager.last, manager);
     }
-    assert.equal(this.#owed.size, 0);
   }
 
   get #highest(): number {

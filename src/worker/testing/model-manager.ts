@@ -139,16 +139,15 @@ export class ModelLink {
     const { after, owed } = behind;
     const manager = this.#manager;
     const { page, upTo } = manager.read([...owed.keys()], after, this.#pageSize);
-    const frames: [number, Frame][] = [];
     for (const [channel, from] of owed) {
-      const lost = manager.lastLost(channel, Math.max(after, from), upTo);
-      if (lost > 0) frames.push([lost, (rig) => rig.gap(lost, channel)]);
+      const lost = manager.lastLost(channel, Math.max(after, from), manager.last);
+      if (lost === 0) continue;
+      this.toWorker.push((rig) => rig.gap(lost, channel));
+      owed.set(channel, lost);
     }
     for (const { sequence, channel, data } of page) {
-      if (sequence > owed.get(channel)!) frames.push([sequence, (rig) => rig.fanOut(sequence, channel, data)]);
+      if (sequence > owed.get(channel)!) this.toWorker.push((rig) => rig.fanOut(sequence, channel, data));
     }
-    frames.sort(([one], [other]) => one - other);
-    this.toWorker.push(...frames.map(([, frame]) => frame));
     behind.after = upTo;
     if (upTo === manager.last) {
       this.#behind = null;
@@ -187,13 +186,12 @@ export class ModelLink {
       return;
     }
     const { page, upTo } = manager.read([channel], after, this.#pageSize);
-    const gap = manager.lastLost(channel, after, upTo);
+    const gap = manager.lastLost(channel, after, manager.last);
     const fitting = page.filter(({ sequence }) => sequence <= sent);
     if (upTo < sent && upTo < manager.last) {
       answer(upTo, gap, HISTORY_MORE, fitting);
       return;
     }
-    if (sent < upTo && this.#behind !== null) this.#owe(channel, sent);
     answer(sent, gap, HISTORY_COMPLETE, fitting);
   }
 }

@@ -36,6 +36,7 @@ import { type Connections, FLAG_AT_ONCE, FLAG_CATCHING_UP, FORMAT_SHIFT, PHASE_P
 import { Histories } from './histories.js';
 import { type CachedPublication, Gap } from './history.js';
 import type { StreamReports, Streams } from './streams.js';
+import type { SubscribeRequest, SubscriptionGroup } from './subscription-group.js';
 import { NONE, type Subscriptions } from './subscriptions.js';
 import type { Wire } from './wire.js';
 
@@ -47,25 +48,6 @@ export interface ForeignCursor {
 
 /** Numbers of READs that are inquiries begin here; those of histories are below. */
 const INQUIRIES = 0x8000_0000;
-
-/** A WebSocket's request to subscribe, which is answered when the catch-up has ended. */
-export interface SubscribeRequest {
-  readonly names: string[];
-  /** Its mark as JSON; '' where it has none. */
-  readonly ref: string;
-}
-
-/** Channels that a connection asks for together; filled by `Streams.add`. */
-export class SubscriptionGroup {
-  readonly channels: number[] = [];
-  /** One of them has its first subscriber in this worker: the manager has yet to hear of it. */
-  fresh = false;
-  readonly request: SubscribeRequest | null;
-
-  constructor(request: SubscribeRequest | null) {
-    this.request = request;
-  }
-}
 
 interface CatchUp {
   readonly connection: number;

@@ -46,7 +46,6 @@ import {
   ROUTE_WEBSOCKET,
 } from '../transports/requests.js';
 import { openHandshake } from '../websocket/handshake.js';
-import { SubscriptionGroup } from './catch-ups.js';
 import { ConnectionControl } from './connection-control.js';
 import {
   type Connections,
@@ -68,6 +67,7 @@ import {
 import { Posts, type PublishReports } from './posts.js';
 import { type QueueReports, QueueWaiters } from './queue-waiters.js';
 import { type StreamReports, Streams } from './streams.js';
+import { SubscriptionGroup } from './subscription-group.js';
 import type { Subscriptions } from './subscriptions.js';
 import { WebSockets } from './web-sockets.js';
 import { isWebSocket, Wire, webSocketFormat } from './wire.js';

@@ -15,7 +15,7 @@ import { FAN_OUT_RECEIPT } from '../link/frames.js';
 import { type Reactor, SEND_PENDING } from '../reactor/reactor.js';
 import { FORMAT_POLL, FORMAT_STREAM_CHUNKED } from '../transports/formats.js';
 import { STREAM_LAST_CHUNK } from '../transports/heads.js';
-import { CatchUps, type SubscriptionGroup } from './catch-ups.js';
+import { CatchUps } from './catch-ups.js';
 import type { ConnectionControl } from './connection-control.js';
 import {
   type Connections,
@@ -29,6 +29,7 @@ import {
   PHASE_STREAMING,
 } from './connections.js';
 import { SendBatches } from './send-batches.js';
+import type { SubscriptionGroup } from './subscription-group.js';
 import { ADDED_FIRST, ALREADY, FULL, NONE, type Subscriptions } from './subscriptions.js';
 import { FORMATS, isWebSocket, type Wire } from './wire.js';
 

@@ -36,11 +36,11 @@ import {
   textFrame,
 } from '../websocket/frame.js';
 import { type ReaderState, type WebSocketEvents, WebSocketReader } from '../websocket/reader.js';
-import { SubscriptionGroup } from './catch-ups.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, FLAG_ECHO, FORMAT_SHIFT, PHASE_STREAMING } from './connections.js';
 import type { Posts } from './posts.js';
 import type { Streams } from './streams.js';
+import { SubscriptionGroup } from './subscription-group.js';
 import { FORMAT_WEBSOCKET_DEFLATE, inflates } from './wire.js';
 
 export class WebSockets implements WebSocketEvents {

@@ -27,8 +27,8 @@ import { subscribedAnswer } from '../transports/messages.js';
 import { COMPRESSION_BYTES_MIN, deflateMessage, WINDOW_BITS_MAX } from '../websocket/deflate.js';
 import { closeFrame, frame, OPCODE_PING, OPCODE_TEXT } from '../websocket/frame.js';
 import { NO_DEFLATE } from '../websocket/handshake.js';
-import type { SubscribeRequest } from './catch-ups.js';
 import type { CachedPublication } from './history.js';
+import type { SubscribeRequest } from './subscription-group.js';
 
 // The format of a connection is one of transports/formats.ts, or one of these. It has 3 bits in the connection table.
 /** A WebSocket whose messages are compressed where that is worth it. */

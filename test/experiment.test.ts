@@ -49,7 +49,11 @@ function descendants(pid: number): number[] {
   }
   const found: number[] = [];
   const add = (parent: number) => {
-    for (const [child, of] of parents) if (of === parent) add((found.push(child), child));
+    for (const [child, of] of parents) {
+      if (of !== parent) continue;
+      found.push(child);
+      add(child);
+    }
   };
   add(pid);
   return found;

@@ -68,6 +68,18 @@ export function reactorContract(
       assert.equal(h.named('closed').length, 0, 'an end of our own is not reported');
     });
 
+    contract('a reactor that listens nowhere never stops accepting', async (h) => {
+      const server = net.createServer((socket) => socket.end()).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const { port } = server.address() as net.AddressInfo;
+      for (let i = 0; i < 3; i++) {
+        h.connect(encodeSocketAddress('127.0.0.1', port));
+        await h.until('the end is reported', () => h.named('closed').length === i + 1);
+      }
+      server.close();
+      assert.deepEqual(h.named('acceptingStopped'), []);
+    });
+
     contract('each client is reported with its listener', async (h) => {
       const ports = [h.listen(), h.listen(), h.listen()];
       for (const [listener, port] of ports.entries()) {

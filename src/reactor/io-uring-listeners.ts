@@ -115,7 +115,7 @@ export class IoUringListeners {
 
   /** Submits what accepts are to be submitted now: none while requests wait to be read (`unread`). */
   submit(unread: boolean): void {
-    if (!this.#retry || unread || this.#outOfResources || this.#paused) return;
+    if (this.#fds.length === 0 || !this.#retry || unread || this.#outOfResources || this.#paused) return;
     this.#retry = false;
     this.#submitAll();
   }

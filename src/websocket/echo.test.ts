@@ -106,5 +106,5 @@ test('a message that is sent together with the handshake comes back', async () =
 test('a client of another version is told ours', async () => {
   const answer = await answerTo(14, Buffer.alloc(0));
   assert.match(answer, /^HTTP\/1\.1 426 Upgrade Required\r\n/);
-  assert.match(answer, /\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n/);
+  assert.match(answer, /\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: close, upgrade\r\n/);
 });

@@ -38,10 +38,13 @@ export interface WorkerStatus {
   capacity: number | null;
   connections: number | null;
   waiting: number | null;
+  subscriptions: number | null;
   channels: number | null;
   messagesSent: number | null;
   /** Connections ended because they did not read. */
+  messagesReceived: number | null;
   slowConsumers: number | null;
+  catchingUp: number | null;
   accepted: number | null;
   requests: number | null;
   rejected: Record<string, number> | null;
@@ -267,9 +270,12 @@ export class Manager {
       capacity: link?.hello.capacity ?? null,
       connections: stats?.connections ?? null,
       waiting: stats?.waiting ?? null,
+      subscriptions: stats?.subscriptions ?? null,
       channels: stats?.channels ?? null,
       messagesSent: stats?.messagesSent ?? null,
+      messagesReceived: stats?.messagesReceived ?? null,
       slowConsumers: stats?.slowConsumers ?? null,
+      catchingUp: stats?.catchingUp ?? null,
       accepted: stats?.accepted ?? null,
       requests: stats?.requests ?? null,
       rejected: stats?.rejected ?? null,

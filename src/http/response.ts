@@ -29,7 +29,7 @@ const ALLOWED = [ALLOW_READ, ALLOW_WRITE, ALLOW_ALL];
 
 /** What is wrong, and the fields that only this refusal has. */
 const REFUSALS: Readonly<Record<number, { reason: string; fields?: string[] }>> = {
-  400: { reason: 'this is not a valid HTTP/1.1 request' },
+  400: { reason: 'malformed request, or a channel, cursor or parameter that is not allowed' },
   403: { reason: 'clients may not do this' },
   404: { reason: 'nothing is served at this path' },
   408: { reason: 'the request did not arrive in time' },

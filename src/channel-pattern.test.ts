@@ -4,7 +4,7 @@ import { channelMatcher, isChannelPattern } from './channel-pattern.js';
 
 test('a pattern is a name, or the beginning of names and an asterisk', () => {
   for (const pattern of ['*', 'a', 'chat/*', 'é*', `${'a'.repeat(127)}*`]) assert(isChannelPattern(pattern), pattern);
-  for (const pattern of ['', 'a\0', '\n*', 'a'.repeat(129)]) assert(!isChannelPattern(pattern), pattern);
+  for (const pattern of ['', 'a\0', '\n*', 'a*b', '**', 'a'.repeat(129)]) assert(!isChannelPattern(pattern), pattern);
 });
 
 test('a name matches itself alone, a beginning all names with it', () => {

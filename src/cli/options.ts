@@ -9,7 +9,7 @@
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
-import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
+import { CHANNEL_PATTERN_RULE, isChannelPattern } from '../channel-pattern.js';
 import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import type { RetentionRule } from '../log/log.js';
 import { parseRetentionRule } from '../log/retention.js';
@@ -206,11 +206,8 @@ export function parseRetain(text: string): RetentionRule[] {
 /** Channels and prefixes with `*`, separated by commas: `chat/*,lobby`. */
 export function parseClientPublish(text: string): string[] {
   return text.split(',').map((pattern) => {
-    const prefix = pattern.endsWith('*') ? pattern.slice(0, -1) : pattern;
-    if ((prefix === '' ? pattern === '*' : isChannelName(prefix)) && !prefix.includes('*')) return pattern;
-    throw new InvalidArgumentError(
-      `Allowed: a channel's name (${CHANNEL_NAME_RULE}), or the beginning of names followed by '*'.`,
-    );
+    if (isChannelPattern(pattern)) return pattern;
+    throw new InvalidArgumentError(`Allowed: ${CHANNEL_PATTERN_RULE}.`);
   });
 }
 

@@ -16,6 +16,7 @@
  * name counts as longer than the same prefix with `*`.
  */
 
+import { type ChannelPattern, matches, parsePattern } from '../channel-pattern.js';
 import type { ChannelLimits, Retention, RetentionRule } from './log.js';
 
 const AGE_SECONDS: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 };
@@ -30,7 +31,7 @@ export function parseRetentionRule(text: string): RetentionRule {
   const equals = text.lastIndexOf('=');
   const pattern = text.slice(0, equals);
   if (equals < 1) throw new Error(`'${text}' names no channels: write <pattern>=<limits>, as in 'news/*=1000/1h'`);
-  if (pattern.indexOf('*') !== -1 && pattern.indexOf('*') !== pattern.length - 1) {
+  if (parsePattern(pattern).prefix.includes('*')) {
     throw new Error(`'${pattern}' has a '*' before its end: a pattern is a name, or a prefix followed by '*'`);
   }
   const limits: { seconds?: number; messages?: number; bytes?: number } = {};
@@ -65,7 +66,7 @@ export class RetentionRules {
   /** Number 0 has the limits of channels without a rule. */
   readonly classes: readonly LimitClass[];
   /** Longest first. */
-  readonly #patterns: { readonly prefix: string; readonly exact: boolean; readonly limits: LimitClass }[];
+  readonly #patterns: (ChannelPattern & { readonly limits: LimitClass })[];
 
   /** @throws Error where two rules have the same pattern */
   constructor(retention: Retention) {
@@ -74,8 +75,7 @@ export class RetentionRules {
     this.#patterns = rules.map(({ pattern, ...limits }, i) => {
       if (rules.findIndex((rule) => rule.pattern === pattern) !== i) throw new Error(`'${pattern}' has two rules`);
       classes.push({ seconds, messages, bytes, ...limits, number: i + 1 });
-      const exact = !pattern.endsWith('*');
-      return { prefix: exact ? pattern : pattern.slice(0, -1), exact, limits: classes[i + 1]! };
+      return { ...parsePattern(pattern), limits: classes[i + 1]! };
     });
     this.#patterns.sort((a, b) => b.prefix.length - a.prefix.length || Number(b.exact) - Number(a.exact));
     this.classes = classes;
@@ -83,9 +83,6 @@ export class RetentionRules {
 
   /** The limits of a channel. Asked when its first publication comes, not for each. */
   resolve(channel: string): LimitClass {
-    for (const { prefix, exact, limits } of this.#patterns) {
-      if (exact ? channel === prefix : channel.startsWith(prefix)) return limits;
-    }
-    return this.classes[0]!;
+    return this.#patterns.find((pattern) => matches(pattern, channel))?.limits ?? this.classes[0]!;
   }
 }

@@ -46,8 +46,7 @@ class HoldingServer implements ReactorEvents {
   private fanOut(message: string): void {
     const head = `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${message.length}\r\n`;
     const response = Buffer.from(`${head}Connection: close\r\n\r\n${message}`, 'latin1');
-    const buffer = this.buffers.allocate(response.length);
-    this.buffers.bytes(buffer).set(response);
+    const buffer = this.buffers.copyOf(response);
     for (const connection of [...this.waiting].reverse()) {
       // A negative result means that the slot is already released; a pending one is closed when it has been sent.
       if (this.reactor.send(connection, buffer) === SEND_DONE) this.reactor.close(connection);

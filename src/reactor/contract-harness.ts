@@ -123,8 +123,7 @@ export class Harness implements ReactorEvents {
   /** Sends a text or bytes; the caller's reference is given back at once. */
   send(connection: number, data: string | Uint8Array): number {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    const buffer = this.buffers.allocate(bytes.length);
-    this.buffers.bytes(buffer).set(bytes);
+    const buffer = this.buffers.copyOf(bytes);
     const result = this.reactor.send(connection, buffer);
     this.buffers.release(buffer);
     if (result < 0) this.live.delete(connection);
@@ -134,8 +133,7 @@ export class Harness implements ReactorEvents {
   /** Sends a text or bytes to many. @returns the results, of which `done` are SEND_DONE */
   sendAll(connections: readonly number[], data: string | Uint8Array): { done: number; results: number[] } {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    const buffer = this.buffers.allocate(bytes.length);
-    this.buffers.bytes(buffer).set(bytes);
+    const buffer = this.buffers.copyOf(bytes);
     const results = new Int32Array(connections.length);
     const done = this.reactor.sendAll(Int32Array.from(connections), connections.length, buffer, results);
     this.buffers.release(buffer);

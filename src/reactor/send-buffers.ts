@@ -66,6 +66,13 @@ export class SendBuffers {
     return handle;
   }
 
+  /** A buffer with a copy of `bytes`, at least one, with one reference. @throws SystemError ENOMEM */
+  copyOf(bytes: Uint8Array): number {
+    const handle = this.allocate(bytes.length);
+    this.bytes(handle).set(bytes);
+    return handle;
+  }
+
   /** The bytes of a buffer, exactly its length, to fill before it is sent. The view ends with the last reference. */
   bytes(handle: number): Uint8Array {
     if (!(this.#references[handle] > 0)) throw notInUse(handle);

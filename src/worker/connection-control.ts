@@ -94,8 +94,7 @@ export class ConnectionControl {
 
   /** Copies bytes to the connection. @returns as Reactor.send; below 0 the connection is gone and forgotten */
   sendCopy(connection: number, bytes: Uint8Array, last = false): number {
-    const buffer = this.#buffers.allocate(bytes.length);
-    this.#buffers.bytes(buffer).set(bytes);
+    const buffer = this.#buffers.copyOf(bytes);
     const result = this.#reactor.send(connection, buffer, last);
     this.#buffers.release(buffer);
     if (result < 0) this.gone(connection);

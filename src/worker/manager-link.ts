@@ -177,9 +177,7 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports 
     if (waitMs > 0 && !this.#urgent && this.#writer.length < LINK_BATCH_BYTES) return Math.ceil(waitMs);
     this.#flushedMs = nowMs;
     this.#urgent = false;
-    const batch = this.#writer.take();
-    const buffer = this.#buffers.allocate(batch.length);
-    this.#buffers.bytes(buffer).set(batch);
+    const buffer = this.#buffers.copyOf(this.#writer.take());
     const result = this.#reactor.send(this.connection, buffer);
     this.#buffers.release(buffer);
     if (result < 0) this.closed();

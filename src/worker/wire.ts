@@ -83,8 +83,6 @@ export class Wire {
   #parts: Buffer[] = [];
   #messages: string[] = [];
   #gaps: string[] = [];
-  /** Bytes collected, about. */
-  collectedBytes = 0;
 
   constructor(buffers: SendBuffers) {
     this.#buffers = buffers;
@@ -160,7 +158,7 @@ export class Wire {
     if (!isWebSocket(format)) return this.#encoder.encoded(format);
     if (format === FORMAT_WEBSOCKET_DEFLATE) {
       if (this.#deflated === NO_BUFFER)
-        this.#deflated = this.#copyOf(webSocketFrame(this.#encoder.text(FORMAT_WEBSOCKET), format));
+        this.#deflated = this.#buffers.copyOf(webSocketFrame(this.#encoder.text(FORMAT_WEBSOCKET), format));
       return this.#deflated;
     }
     if (this.#framed === NO_BUFFER) this.#framed = encodeTextFrame(this.#buffers, this.#encoder.text(FORMAT_WEBSOCKET));
@@ -207,7 +205,6 @@ export class Wire {
     this.#parts = [];
     this.#messages = [];
     this.#gaps = [];
-    this.collectedBytes = 0;
   }
 
   /** A publication of the log; its encoding is kept with it. */
@@ -216,7 +213,6 @@ export class Wire {
     publication.encodings ??= [];
     const encoding = publication.encodings[format] ?? this.#encode(publication, name);
     publication.encodings[format] = encoding;
-    this.collectedBytes += encoding.length;
     if (typeof encoding === 'string') this.#messages.push(encoding);
     else this.#parts.push(encoding);
   }
@@ -233,7 +229,6 @@ export class Wire {
 
   #collectGap(gap: GapParts): void {
     const text = gapText(textFormat(this.#format), gap);
-    this.collectedBytes += text.length;
     if (this.#format === FORMAT_POLL) this.#gaps.push(text);
     else this.#collectText(text);
   }
@@ -268,7 +263,7 @@ export class Wire {
   }
 
   #collectText(text: string): void {
-    this.#parts.push(isWebSocket(this.#format) ? webSocketFrame(text, this.#format) : Buffer.from(text));
+    this.#parts.push(bytesOf(text, this.#format));
   }
 
   #encode({ sequence, timeMs, kind, data }: CachedPublication, name: Buffer): Buffer | string {
@@ -276,24 +271,22 @@ export class Wire {
     this.#catchUpEncoder.epoch = this.epoch;
     this.#catchUpEncoder.begin(sequence, timeMs, kind, bytes, 0, name.length, name.length, bytes.length);
     const text = this.#catchUpEncoder.text(textFormat(this.#format));
-    if (this.#format === FORMAT_POLL) return text;
-    return isWebSocket(this.#format) ? webSocketFrame(text, this.#format) : Buffer.from(text);
-  }
-
-  #copyOf(bytes: Uint8Array): number {
-    const buffer = this.#buffers.allocate(bytes.length);
-    this.#buffers.bytes(buffer).set(bytes);
-    return buffer;
+    return this.#format === FORMAT_POLL ? text : bytesOf(text, this.#format);
   }
 
   #setHeartbeat(format: number, bytes: Uint8Array): void {
-    this.#heartbeats[format] = this.#copyOf(bytes);
+    this.#heartbeats[format] = this.#buffers.copyOf(bytes);
   }
 }
 
 /** The format of the text that a connection's format is made of. */
 function textFormat(format: number): number {
   return isWebSocket(format) ? FORMAT_WEBSOCKET : format;
+}
+
+/** A text as it is sent to a connection of this format. */
+function bytesOf(text: string, format: number): Buffer {
+  return isWebSocket(format) ? webSocketFrame(text, format) : Buffer.from(text);
 }
 
 function webSocketFrame(text: string, format: number): Buffer {

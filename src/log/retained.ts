@@ -27,8 +27,6 @@ import { PublicationIds } from './publication-ids.js';
 import { RetentionRules } from './retention.js';
 import { RowHeap } from './row-heap.js';
 
-/** Columns of a row: sequence, born, place f64; channel, previous, next i32; length u32. */
-export const ROW_BYTES = 40;
 /**
  * What `totalBytes` counts for a publication beside its data, and for a channel that retains any: a row with its room to grow and
  * the header of its data; the channel's columns, name and Map entry. retained.test.ts measures both.

@@ -128,6 +128,11 @@ export class Connections {
     this.held--;
   }
 
+  /** Whether the connection goes on after the answer to its request. What it has sent past that was not kept. */
+  persists(connection: number): boolean {
+    return (this.flags[connection] & (FLAG_CLOSES | FLAG_EXCESS)) === 0;
+  }
+
   /** The answer to a request has been sent: what was remembered of it goes, and the next one may come. */
   endRequest(connection: number): void {
     if (this.flags[connection] & FLAG_JSONP) this.#callbacks.release(this.#callback[connection]);

@@ -27,7 +27,7 @@ import {
   UNAVAILABLE,
 } from '../transports/publishing.js';
 import type { ConnectionControl } from './connection-control.js';
-import { type Connections, FLAG_CLOSES, FLAG_EXCESS, PHASE_BODY, PHASE_PUBLISHING } from './connections.js';
+import { type Connections, FLAG_CLOSES, PHASE_BODY, PHASE_PUBLISHING } from './connections.js';
 
 /** The way to the manager. */
 export interface PublishReports {
@@ -87,7 +87,6 @@ export class Posts {
    * @returns false where the connection is gone
    */
   begin(connection: number, head: RequestHead, echo: boolean, bodyFollows: boolean): boolean {
-    this.#connections.dropPartial(connection);
     this.#connections.phase[connection] = PHASE_BODY;
     if (!head.keepAlive) this.#connections.flags[connection] |= FLAG_CLOSES;
     const reader = new BodyReader(head.chunked ? -1 : head.contentLength, CLIENT_BODY_BYTES_MAX);
@@ -127,7 +126,7 @@ export class Posts {
 
   /** Sends an answer, after which the connection is asked again or ends. */
   #answer(connection: number, encode: (keepAlive: boolean) => Uint8Array): void {
-    const keepAlive = (this.#connections.flags[connection] & (FLAG_CLOSES | FLAG_EXCESS)) === 0;
+    const keepAlive = this.#connections.persists(connection);
     if (this.#control.answer(connection, encode(keepAlive), keepAlive)) this.#control.idle(connection);
   }
 

@@ -61,7 +61,6 @@ export class QueueWaiters {
   /** The request that `classic` has just read waits for its message. */
   wait(connection: number): void {
     const { id, idLength, callback, callbackLength } = this.#classic;
-    this.#connections.dropPartial(connection);
     this.#connections.phase[connection] = PHASE_WAITING;
     this.#control.unschedule(connection);
     if (callbackLength > 0) this.#connections.setCallback(connection, callback, 0, callbackLength);

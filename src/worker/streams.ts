@@ -20,8 +20,6 @@ import type { ConnectionControl } from './connection-control.js';
 import {
   type Connections,
   FLAG_CATCHING_UP,
-  FLAG_CLOSES,
-  FLAG_EXCESS,
   FLAG_JSONP,
   FORMAT_SHIFT,
   PHASE_DONE,
@@ -265,7 +263,7 @@ export class Streams {
   // ── Long-poll ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #pollBuffer(connection: number, flags: number): number {
-    const closes = (flags & (FLAG_CLOSES | FLAG_EXCESS)) !== 0;
+    const closes = !this.#connections.persists(connection);
     if ((flags & FLAG_JSONP) === 0) return this.#wire.pollBuffer(closes);
     return this.#wire.jsonpBuffer(closes, this.#connections.copyCallback(connection, this.#wire.callback, 0));
   }
@@ -274,7 +272,7 @@ export class Streams {
   #answerPoll(connection: number, buffer: number): boolean {
     this.left(connection);
     this.#connections.phase[connection] = PHASE_DONE;
-    const closes = (this.#connections.flags[connection] & (FLAG_CLOSES | FLAG_EXCESS)) !== 0;
+    const closes = !this.#connections.persists(connection);
     const result = this.#reactor.send(connection, buffer, closes);
     if (result < 0) this.#control.gone(connection);
     else if (!closes) this.#control.idle(connection);
@@ -285,9 +283,11 @@ export class Streams {
 
   /** Answers a poll with what `wire` has collected for it, up to the cursor. */
   answerCollected(connection: number, cursor: string): void {
-    const flags = this.#connections.flags[connection];
-    const closes = (flags & (FLAG_CLOSES | FLAG_EXCESS)) !== 0;
-    const length = flags & FLAG_JSONP ? this.#connections.copyCallback(connection, this.#wire.callback, 0) : 0;
+    const closes = !this.#connections.persists(connection);
+    const length =
+      this.#connections.flags[connection] & FLAG_JSONP
+        ? this.#connections.copyCallback(connection, this.#wire.callback, 0)
+        : 0;
     const buffer = this.#wire.collectedAnswer(cursor, closes, length);
     this.#answerPoll(connection, buffer);
     this.#wire.release(buffer);

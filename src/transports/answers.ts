@@ -43,6 +43,21 @@ export function publishRefusal({ code, message, field }: Refusal, keepAlive: boo
   return jsonAnswer(status, json, keepAlive, nowMs, status === 503 ? ['Retry-After: 5'] : []);
 }
 
+/**
+ * A refusal in JSON that ends the connection: the server does not serve this client now. A new array, the caller's.
+ *
+ * @param error its code and, for people, why
+ * @param retryAfterS when to come back, in seconds: different ones keep clients from returning all at once
+ */
+export function unavailableAnswer(
+  error: { code: string; message: string },
+  retryAfterS: number,
+  nowMs: number,
+): Uint8Array {
+  const { code, message } = error;
+  return jsonAnswer(503, JSON.stringify({ error: { code, message } }), false, nowMs, [`Retry-After: ${retryAfterS}`]);
+}
+
 const HOME_PAGE = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -7,10 +7,11 @@
 
 import { formatCursor } from '../cursor.js';
 import { jsonpLength, scriptJson, writeJsonp } from '../http/jsonp.js';
+import { adviceMembers, type DisconnectAdvice, retryAfterSeconds } from '../link/advice.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import { frameHeadLength, OPCODE_TEXT, writeFrameHead } from '../websocket/frame.js';
 import { dataJson, FORMAT_POLL, FORMAT_SSE_RAW, type MessageParts, messageText, rawEvent } from './formats.js';
-import { pollHeadLength, writePollHead } from './heads.js';
+import { NO_RETRY_AFTER, pollHeadLength, writePollHead } from './heads.js';
 
 const NO_BUFFER = -1;
 const FORMATS = 6;
@@ -41,6 +42,8 @@ export interface PollAnswer {
   messages: readonly string[];
   /** Texts of `gapText` with FORMAT_POLL. */
   gaps: readonly string[];
+  /** The connection ends with the answer, and why. */
+  disconnect?: DisconnectAdvice | undefined;
 }
 
 /**
@@ -50,18 +53,21 @@ export interface PollAnswer {
  */
 export function encodePollAnswer(
   buffers: SendBuffers,
-  { cursor, messages, gaps }: PollAnswer,
+  { cursor, messages, gaps, disconnect }: PollAnswer,
   keepAlive: boolean,
   callback?: Uint8Array,
 ): number {
   const gap = gaps.length === 0 ? '' : `,"gap":[${gaps.join(',')}]`;
-  const json = `{"cursor":"${cursor}","messages":[${messages.join(',')}]${gap}}`;
+  const end = disconnect === undefined ? '' : `,"disconnect":{${adviceMembers(disconnect)}}`;
+  const retryAfterS = disconnect?.reconnect ? retryAfterSeconds(disconnect.afterMs) : NO_RETRY_AFTER;
+  const json = `{"cursor":"${cursor}","messages":[${messages.join(',')}]${gap}${end}}`;
   const script = callback !== undefined;
   const body = Buffer.from(script ? scriptJson(json) : json);
   const bodyBytes = script ? jsonpLength(callback.length, body.length) : body.length;
-  const buffer = buffers.allocate(pollHeadLength(cursor, bodyBytes, keepAlive, script) + bodyBytes);
+  const headBytes = pollHeadLength(cursor, bodyBytes, keepAlive, script, retryAfterS);
+  const buffer = buffers.allocate(headBytes + bodyBytes);
   const target = buffers.bytes(buffer);
-  const at = writePollHead(target, 0, cursor, bodyBytes, keepAlive, script, Date.now());
+  const at = writePollHead(target, 0, cursor, bodyBytes, keepAlive, script, Date.now(), retryAfterS);
   if (script) writeJsonp(target, at, callback, body);
   else target.set(body, at);
   return buffer;

@@ -7,6 +7,7 @@
  */
 
 import { CR, LF } from '../http/characters.js';
+import { adviceMembers, type DisconnectAdvice } from '../link/advice.js';
 import { KIND_JSON } from '../link/frames.js';
 
 /** Server-Sent Events, data as JSON. */
@@ -98,6 +99,19 @@ export function subscribedText(format: number, cursor: string): string {
     return `event: subscribed\nid: ${cursor}\ndata: {"cursor":"${cursor}"}\n\n`;
   }
   return typed(format, `{"type":"subscribed","cursor":"${cursor}"}`);
+}
+
+/**
+ * The server ends the connection, and this is the last that is said on it. An event stream has `retry` too, for an EventSource that
+ * knows no more, and the id, since some clients forget theirs at a block without one.
+ *
+ * @param cursor where the client stands
+ */
+export function disconnectText(format: number, advice: DisconnectAdvice, cursor: string): string {
+  const members = adviceMembers(advice);
+  if (format !== FORMAT_SSE && format !== FORMAT_SSE_RAW) return typed(format, `{"type":"disconnect",${members}}`);
+  const retry = advice.afterMs === undefined ? '' : `retry: ${advice.afterMs}\n`;
+  return `${retry}event: disconnect\nid: ${cursor}\ndata: {${members}}\n\n`;
 }
 
 /** An object with a type, which is a line of a stream or a message of a WebSocket. */

@@ -96,6 +96,10 @@ function pair(fields: readonly string[], body = ''): Pair {
 const POLL_FIELDS = [NO_STORE, ALLOW_ORIGIN, EXPOSE_ETAG, NO_SNIFF];
 const poll = pair([JSON_TYPE, ...POLL_FIELDS]);
 const pollScript = pair([SCRIPT_TYPE, ...POLL_FIELDS]);
+/** For `writePollHead`: without the field. */
+export const NO_RETRY_AFTER = -1;
+const RETRY_AFTER = ascii('Retry-After: ');
+const CRLF = ascii('\r\n');
 const ETAG = ascii('ETag: "');
 const LENGTH = ascii('"\r\nContent-Length: ');
 const END = ascii('\r\n\r\n');
@@ -110,15 +114,23 @@ function chosen(answers: Pair, keepAlive: boolean): Template {
 }
 
 /** How many bytes `writePollHead` writes. */
-export function pollHeadLength(cursor: string, bodyBytes: number, keepAlive: boolean, script: boolean): number {
+export function pollHeadLength(
+  cursor: string,
+  bodyBytes: number,
+  keepAlive: boolean,
+  script: boolean,
+  retryAfterS = NO_RETRY_AFTER,
+): number {
   const start = chosen(script ? pollScript : poll, keepAlive).bodyAt - 2;
-  return start + ETAG.length + cursor.length + LENGTH.length + digitsOf(bodyBytes) + END.length;
+  const retry = retryAfterS === NO_RETRY_AFTER ? 0 : RETRY_AFTER.length + digitsOf(retryAfterS) + CRLF.length;
+  return start + retry + ETAG.length + cursor.length + LENGTH.length + digitsOf(bodyBytes) + END.length;
 }
 
 /**
  * Writes the head of a poll's answer to `target` from `at` on: the ETag is the cursor.
  *
  * @param script the body is JSONP
+ * @param retryAfterS when the client may come back, in seconds, or NO_RETRY_AFTER
  * @returns the offset after it, where the body goes: at + pollHeadLength(…)
  */
 export function writePollHead(
@@ -129,11 +141,18 @@ export function writePollHead(
   keepAlive: boolean,
   script: boolean,
   nowMs: number,
+  retryAfterS = NO_RETRY_AFTER,
 ): number {
   const answer = chosen(script ? pollScript : poll, keepAlive);
   // All but the empty line, which comes after the fields that vary.
   target.set(dated(answer, nowMs).subarray(0, answer.bodyAt - 2), at);
   at += answer.bodyAt - 2;
+  if (retryAfterS !== NO_RETRY_AFTER) {
+    target.set(RETRY_AFTER, at);
+    at = writeDecimal(target, at + RETRY_AFTER.length, retryAfterS);
+    target.set(CRLF, at);
+    at += CRLF.length;
+  }
   target.set(ETAG, at);
   at += ETAG.length;
   for (let i = 0; i < cursor.length; i++) target[at++] = cursor.charCodeAt(i);

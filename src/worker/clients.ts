@@ -64,6 +64,7 @@ import {
   PHASE_STREAMING,
   PHASE_WAITING,
 } from './connections.js';
+import { Disconnects } from './disconnects.js';
 import { Posts, type PublishReports } from './posts.js';
 import { type QueueReports, QueueWaiters } from './queue-waiters.js';
 import { type StreamReports, Streams } from './streams.js';
@@ -105,6 +106,7 @@ export class Clients {
   readonly streams: Streams;
   readonly posts: Posts;
   readonly #webSockets: WebSockets;
+  readonly disconnects: Disconnects;
   /** Accepted in this turn. Most heads are read in it too, so only those that are not get a timer, at its end. */
   readonly #newcomers: number[] = [];
   #newcomerCount = 0;
@@ -148,6 +150,7 @@ export class Clients {
     this.streams = new Streams({ ...shared, subscriptions: parts.subscribers });
     this.posts = new Posts(shared);
     this.#webSockets = new WebSockets({ ...shared, streams: this.streams, posts: this.posts });
+    this.disconnects = new Disconnects({ ...shared, streams: this.streams });
   }
 
   get counters(): ClientCounters {

@@ -11,6 +11,7 @@
 
 import { CURSOR_NOW, CURSOR_START, type Cursor } from '../cursor.js';
 import { HEARTBEAT_MS, SEND_TIMEOUT_MS, SLOW_CONSUMER_BYTES_MAX } from '../limits.js';
+import { ADVICE_CLOSE_CODES, type DisconnectAdvice } from '../link/advice.js';
 import { FAN_OUT_RECEIPT } from '../link/frames.js';
 import { type Reactor, SEND_PENDING } from '../reactor/reactor.js';
 import { FORMAT_POLL, FORMAT_STREAM_CHUNKED } from '../transports/formats.js';
@@ -282,22 +283,22 @@ export class Streams {
   }
 
   /** Answers a poll with what `wire` has collected for it, up to the cursor. */
-  answerCollected(connection: number, cursor: string): void {
+  answerCollected(connection: number, cursor: string, disconnect?: DisconnectAdvice): void {
     const closes = !this.#connections.persists(connection);
     const length =
       this.#connections.flags[connection] & FLAG_JSONP
         ? this.#connections.copyCallback(connection, this.#wire.callback, 0)
         : 0;
-    const buffer = this.#wire.collectedAnswer(cursor, closes, length);
+    const buffer = this.#wire.collectedAnswer(cursor, closes, length, disconnect);
     this.#answerPoll(connection, buffer);
     this.#wire.release(buffer);
   }
 
   /** A poll's time is over. One that is still being caught up with is told what it knew. */
-  pollTimedOut(connection: number): void {
+  pollTimedOut(connection: number, disconnect?: DisconnectAdvice): void {
     this.#wire.collect(FORMAT_POLL);
     if (this.#catchUps.isLost(connection)) this.#wire.collectLost();
-    this.answerCollected(connection, this.#catchUps.cursorOf(connection));
+    this.answerCollected(connection, this.#catchUps.cursorOf(connection), disconnect);
   }
 
   // ── Heartbeats ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -328,6 +329,24 @@ export class Streams {
   /** Whether the response of a streaming connection has begun. */
   isOpen(connection: number): boolean {
     return (this.#connections.flags[connection] & FLAG_CATCHING_UP) === 0 || !this.#catchUps.isOpening(connection);
+  }
+
+  /**
+   * Ends a stream or WebSocket whose response has begun, with advice. One that is still being caught up with goes on from where it
+   * had got to, and if its log is lost it is told that first.
+   */
+  disconnect(connection: number, advice: DisconnectAdvice): void {
+    const wire = this.#wire;
+    const format = this.#connections.flags[connection] >> FORMAT_SHIFT;
+    wire.collect(format);
+    if (this.#catchUps.isLost(connection)) wire.collectLost();
+    wire.collectDisconnect(advice, this.#catchUps.cursorOf(connection));
+    if (isWebSocket(format)) wire.collectClose(ADVICE_CLOSE_CODES[advice.code], advice.reason);
+    const buffer = wire.collected();
+    const result = this.#reactor.send(connection, buffer, true);
+    wire.release(buffer);
+    if (result < 0) this.#control.gone(connection);
+    else this.#control.linger(connection);
   }
 
   /** The server ends: a stream that can say so does. */

@@ -9,9 +9,11 @@
 
 import { formatCursor } from '../cursor.js';
 import { CALLBACK_BYTES_MAX } from '../limits.js';
+import type { DisconnectAdvice } from '../link/advice.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import { Encoder, encodePollAnswer, encodeTextFrame } from '../transports/encoder.js';
 import {
+  disconnectText,
   FORMAT_POLL,
   FORMAT_SSE,
   FORMAT_SSE_RAW,
@@ -22,7 +24,7 @@ import {
   gapText,
   subscribedText,
 } from '../transports/formats.js';
-import { SSE_HEARTBEAT, STREAM_HEARTBEAT, STREAM_HEARTBEAT_CHUNK } from '../transports/heads.js';
+import { SSE_HEARTBEAT, STREAM_HEARTBEAT, STREAM_HEARTBEAT_CHUNK, STREAM_LAST_CHUNK } from '../transports/heads.js';
 import { subscribedAnswer } from '../transports/messages.js';
 import { COMPRESSION_BYTES_MIN, deflateMessage, WINDOW_BITS_MAX } from '../websocket/deflate.js';
 import { closeFrame, frame, OPCODE_PING, OPCODE_TEXT } from '../websocket/frame.js';
@@ -240,6 +242,17 @@ export class Wire {
     else this.#collectText(subscribedAnswer(request.names, cursor, request.ref));
   }
 
+  /** The connection ends: not for a poll, whose answer says it. @param cursor where the client stands */
+  collectDisconnect(advice: DisconnectAdvice, cursor: string): void {
+    this.#collectText(disconnectText(textFormat(this.#format), advice, cursor));
+    if (this.#format === FORMAT_STREAM_CHUNKED) this.#parts.push(Buffer.from(STREAM_LAST_CHUNK));
+  }
+
+  /** The close frame that a WebSocket ends with. */
+  collectClose(code: number, reason: string): void {
+    this.#parts.push(closeFrame(code, reason));
+  }
+
   /** All that was collected (something was): a send buffer, the caller's. */
   collected(): number {
     let bytes = 0;
@@ -256,8 +269,8 @@ export class Wire {
   }
 
   /** The answer of a poll with all that was collected: a send buffer, the caller's. */
-  collectedAnswer(cursor: string, closes: boolean, callbackLength: number): number {
-    const answer = { cursor, messages: this.#messages, gaps: this.#gaps };
+  collectedAnswer(cursor: string, closes: boolean, callbackLength: number, disconnect?: DisconnectAdvice): number {
+    const answer = { cursor, messages: this.#messages, gaps: this.#gaps, disconnect };
     const callback = callbackLength > 0 ? this.callback.subarray(0, callbackLength) : undefined;
     return encodePollAnswer(this.#buffers, answer, !closes, callback);
   }

@@ -1,0 +1,89 @@
+/**
+ * Ends a client connection in whatever phase, and tells it why and when to come back (docs/protocol.md, "Disconnects"). One
+ * function for all who end connections: a drain, a token that is over, an administrator.
+ *
+ * Nothing is lost by it: what was sent before stays in its place before the advice, a classic client's message stays queued, and
+ * everybody else goes on from the cursor that he has or is given here.
+ */
+
+import { type DisconnectAdvice, retryAfterSeconds } from '../link/advice.js';
+import type { Reactor } from '../reactor/reactor.js';
+import { unavailableAnswer } from '../transports/answers.js';
+import type { ConnectionControl } from './connection-control.js';
+import {
+  type Connections,
+  FLAG_CLOSES,
+  PHASE_BODY,
+  PHASE_HEAD,
+  PHASE_KEEP_ALIVE,
+  PHASE_POLLING,
+  PHASE_PUBLISHING,
+  PHASE_STREAMING,
+  PHASE_WAITING,
+} from './connections.js';
+import type { Streams } from './streams.js';
+
+export class Disconnects {
+  readonly #reactor: Reactor;
+  readonly #connections: Connections;
+  readonly #control: ConnectionControl;
+  readonly #streams: Streams;
+
+  constructor(parts: {
+    reactor: Reactor;
+    connections: Connections;
+    control: ConnectionControl;
+    streams: Streams;
+  }) {
+    this.#reactor = parts.reactor;
+    this.#connections = parts.connections;
+    this.#control = parts.control;
+    this.#streams = parts.streams;
+  }
+
+  /**
+   * Ends a connection with advice. One that publishes is answered first, and one that a message is on its way to gets it whole:
+   * these end with their answer. One that lingers or is free is left alone.
+   */
+  disconnect(connection: number, advice: DisconnectAdvice): void {
+    const { phase, flags } = this.#connections;
+    switch (phase[connection]) {
+      case PHASE_HEAD:
+        // Nobody has asked for anything yet: the end is the answer, as when an idle connection is closed.
+        if (this.#connections.partial(connection) === undefined) this.#end(connection);
+        else this.#refuse(connection, advice);
+        break;
+      case PHASE_KEEP_ALIVE:
+        this.#end(connection);
+        break;
+      case PHASE_WAITING:
+        this.#refuse(connection, advice);
+        break;
+      case PHASE_POLLING:
+        flags[connection] |= FLAG_CLOSES;
+        this.#streams.pollTimedOut(connection, advice);
+        break;
+      case PHASE_STREAMING:
+        if (!this.#streams.isOpen(connection)) this.#refuse(connection, advice);
+        else this.#streams.disconnect(connection, advice);
+        break;
+      case PHASE_BODY:
+      case PHASE_PUBLISHING:
+        flags[connection] |= FLAG_CLOSES;
+        break;
+      default:
+      // PHASE_SENDING ends with its message, PHASE_LINGERING by itself.
+    }
+  }
+
+  /** Answers that are still on their way go first. */
+  #end(connection: number): void {
+    if (this.#reactor.pendingBytes(connection) > 0) this.#control.linger(connection);
+    else this.#control.end(connection);
+  }
+
+  #refuse(connection: number, { code, reason, afterMs }: DisconnectAdvice): void {
+    const retryAfterS = retryAfterSeconds(afterMs);
+    this.#control.answer(connection, unavailableAnswer({ code, message: reason }, retryAfterS, Date.now()), false);
+  }
+}

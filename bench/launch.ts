@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { ManagerStatus } from '../src/manager/manager.js';
+import type { ManagerStatus } from '../src/manager/status.js';
 import type { ReactorChoice } from '../src/reactor/choose.js';
 
 const START_TIMEOUT_MS = 15_000;

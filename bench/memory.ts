@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { ManagerStatus } from '../src/manager/manager.js';
+import type { ManagerStatus } from '../src/manager/status.js';
 import { ClassicCrowd, type Crowd, StreamCrowd } from './crowds.js';
 import { idleCpu, stablePrivateBytes } from './measure.js';
 import type { Protocol } from './wires.js';

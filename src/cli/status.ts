@@ -3,8 +3,8 @@
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { type ProcessMemory, processMemory } from '../linux/proc.js';
-import type { ManagerStatus } from '../manager/manager.js';
 import { findWorkers } from '../manager/processes.js';
+import type { ManagerStatus } from '../manager/status.js';
 import { requestApi } from './api-client.js';
 import { runDirectoryFlag } from './flags.js';
 import { findManager, reachable, type ServerAddresses } from './run-directory.js';

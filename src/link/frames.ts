@@ -37,7 +37,7 @@ export const WAITING = 2;
 export const NOT_WAITING = 3;
 /** u48 sequence, u32 receivers: verdict on one DELIVER. Receivers counts connections that were handed it whole. */
 export const DELIVERED = 4;
-/** JSON {@link WorkerStats}: about once a second. */
+/** JSON WorkerStats (stats.ts): about once a second. */
 export const STATS = 5;
 /** Empty: the listening sockets have been passed over `listeners.sock` (SCM_RIGHTS, one datagram). */
 export const LISTENERS_SENT = 6;
@@ -124,28 +124,6 @@ export interface Hello {
   epoch?: string;
   /** Up to where it has seen everything, in that epoch. */
   position?: number;
-}
-
-export interface WorkerStats {
-  connections: number;
-  /** Connections that wait for a message of the classic queue. */
-  waiting: number;
-  /** Subscriptions of all other transports: pairs of a connection and a channel. */
-  subscriptions: number;
-  /** Channels that have somebody waiting or subscribed. */
-  channels: number;
-  messagesSent: number;
-  /** WebSocket messages of clients. */
-  messagesReceived: number;
-  /** Connections ended because they did not read. */
-  slowConsumers: number;
-  /** Connections that are being caught up with now. */
-  catchingUp: number;
-  accepted: number;
-  requests: number;
-  /** Refused or malformed requests by status code. */
-  rejected: Record<string, number>;
-  accepting: boolean;
 }
 
 /** Length of the frame header: u32 length and u8 type. */

@@ -44,6 +44,21 @@ export function residentBytes(pid: number): number | null {
   return text.includes('\nVmRSS:') ? kilobytes(text, 'VmRSS') : null;
 }
 
+/**
+ * Memory of this process that no file is behind: what it has for itself, without the program's text. Where there is no /proc,
+ * all of its resident memory.
+ */
+export function ownMemoryBytes(): number {
+  let text: string;
+  try {
+    text = readFileSync('/proc/self/status', 'latin1');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return process.memoryUsage.rss();
+  }
+  return kilobytes(text, 'RssAnon') + kilobytes(text, 'RssShmem');
+}
+
 export interface ProcessCpu {
   userSeconds: number;
   systemSeconds: number;

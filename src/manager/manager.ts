@@ -11,74 +11,24 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Api, createApi } from '../api/api.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
-import { residentBytes } from '../linux/proc.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
-import type { Log, LogCounters, LogError } from '../log/log.js';
+import type { Log, LogError } from '../log/log.js';
 import { ClassicPort } from './classic-port.js';
-import { FanOut, type FanOutCounters } from './fan-out.js';
+import { FanOut } from './fan-out.js';
 import { LinkServer } from './link-server.js';
 import { atMostEvery, createLogger, type Logger } from './logger.js';
 import { openLog } from './open-log.js';
 import type { ServeOptions } from './options.js';
-import { Publisher, type PublisherCounters } from './publisher.js';
-import { Queue, type QueueCounters } from './queue.js';
+import { Publisher } from './publisher.js';
+import { Queue } from './queue.js';
 import { Receipts } from './receipts.js';
 import { RunDirectory } from './run-directory.js';
+import { type LogStatus, type ManagerStatus, sumsOf, workerStatus } from './status.js';
 import { type ClientListener, Supervisor } from './supervisor.js';
 
 const SWEEP_MS = 1000;
 /** A log that fails goes on failing: it is said no oftener than this. */
 const FAILURE_LOG_MS = 10_000;
-
-export interface WorkerStatus {
-  worker: number;
-  pid: number;
-  /** True while the worker has a link; the figures below are of its last report, null before the first. */
-  linked: boolean;
-  capacity: number | null;
-  connections: number | null;
-  waiting: number | null;
-  subscriptions: number | null;
-  channels: number | null;
-  messagesSent: number | null;
-  /** Connections ended because they did not read. */
-  messagesReceived: number | null;
-  slowConsumers: number | null;
-  catchingUp: number | null;
-  accepted: number | null;
-  requests: number | null;
-  rejected: Record<string, number> | null;
-  accepting: boolean | null;
-  rssBytes: number | null;
-}
-
-export interface LogStatus extends LogCounters {
-  kind: ServeOptions['log'];
-  epoch: string;
-  /** The highest sequence. */
-  last: number;
-  /** Null where nothing is on disk. */
-  fsync: ServeOptions['fsync'] | null;
-}
-
-export interface ManagerStatus {
-  pid: number;
-  uptimeSeconds: number;
-  rssBytes: number;
-  /** `http://host:port`, `host:port`, `host:port` of each client port. */
-  api: string;
-  classic: string | null;
-  clients: string[];
-  log: LogStatus;
-  publisher: PublisherCounters;
-  queue: QueueCounters;
-  streams: FanOutCounters;
-  /** Sums over the workers' last reports. */
-  connections: number;
-  messagesSent: number;
-  slowConsumers: number;
-  workers: WorkerStatus[];
-}
 
 /** For tests and for embedding; `serve` leaves both out. */
 export interface ManagerParts {
@@ -233,9 +183,7 @@ export class Manager {
   }
 
   status(): ManagerStatus {
-    const workers = this.#supervisor.processes.map(({ worker, pid }) => this.#workerStatus(worker, pid));
-    const sum = (figure: 'connections' | 'messagesSent' | 'slowConsumers') =>
-      workers.reduce((n, status) => n + (status[figure] ?? 0), 0);
+    const workers = this.#supervisor.processes.map((process) => workerStatus(process, this.#server));
     return {
       pid: process.pid,
       uptimeSeconds: Math.floor((performance.now() - this.#startedMs) / 1000),
@@ -247,9 +195,7 @@ export class Manager {
       publisher: this.#publisher.counters,
       queue: this.#queue.counters,
       streams: this.#fanOut.counters,
-      connections: sum('connections'),
-      messagesSent: sum('messagesSent'),
-      slowConsumers: sum('slowConsumers'),
+      ...sumsOf(workers),
       workers: workers.sort((a, b) => a.worker - b.worker),
     };
   }
@@ -258,30 +204,6 @@ export class Manager {
     const { log: kind, fsync } = this.#options;
     const { epoch, last, counters } = this.#log;
     return { kind, epoch, last, fsync: kind === 'memory' ? null : fsync, ...counters };
-  }
-
-  #workerStatus(worker: number, pid: number): WorkerStatus {
-    const link = this.#server.links.get(worker);
-    const stats = link?.stats;
-    return {
-      worker,
-      pid,
-      linked: link !== undefined,
-      capacity: link?.hello.capacity ?? null,
-      connections: stats?.connections ?? null,
-      waiting: stats?.waiting ?? null,
-      subscriptions: stats?.subscriptions ?? null,
-      channels: stats?.channels ?? null,
-      messagesSent: stats?.messagesSent ?? null,
-      messagesReceived: stats?.messagesReceived ?? null,
-      slowConsumers: stats?.slowConsumers ?? null,
-      catchingUp: stats?.catchingUp ?? null,
-      accepted: stats?.accepted ?? null,
-      requests: stats?.requests ?? null,
-      rejected: stats?.rejected ?? null,
-      accepting: stats?.accepting ?? null,
-      rssBytes: residentBytes(pid),
-    };
   }
 
   #openListeners(): void {

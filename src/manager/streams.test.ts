@@ -33,6 +33,7 @@ import {
   SUBSCRIBED,
   UNSUBSCRIBED,
 } from '../link/frames.js';
+import { EMPTY_STATS } from '../link/stats.js';
 import type { Log, Retention } from '../log/log.js';
 import { MemoryLog } from '../log/memory.js';
 import { HISTORY_BYTES } from './history.js';
@@ -163,7 +164,7 @@ describe('fan-out', () => {
     const rig = await open();
     const fake = await subscriber(rig, 0);
     await rig.publish('nobody', 'x');
-    fake.stats({ connections: 1, waiting: 0 } as never);
+    fake.stats({ ...EMPTY_STATS, connections: 1 });
     await until(() => fake.position === 1);
     assert.equal(rig.server.links.get(0)?.stats?.connections, 1);
   });
@@ -541,6 +542,8 @@ describe('a broken worker', () => {
       ['PUBLISH of too much', PUBLISH, `1234\x00\x00\x01a${'m'.repeat(MESSAGE_BYTES_MAX + 1)}`],
       ['STATS of words', STATS, '{"connections":"many"}'],
       ['STATS of nothing', STATS, 'null'],
+      ['STATS without a part', STATS, JSON.stringify({ ...EMPTY_STATS, delivery: { sumMs: 0 } })],
+      ['STATS with words among counts', STATS, JSON.stringify({ ...EMPTY_STATS, ended: { memory: 'many' } })],
       ['a second HELLO', HELLO, '{}'],
       ['a frame of the manager', FAN_OUT, 'x'],
     ];

@@ -9,7 +9,8 @@ import { isUtf8 } from 'node:buffer';
 import { isChannelName } from '../channel-name.js';
 import { CHANNEL_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX, WORKERS_MAX } from '../limits.js';
 import { readJson, readSequence, readUint32 } from '../link/frame-reader.js';
-import { type Hello, KIND_JSON, KIND_TEXT, LINK_VERSION, type WorkerStats } from '../link/frames.js';
+import { type Hello, KIND_JSON, KIND_TEXT, LINK_VERSION } from '../link/frames.js';
+import { EMPTY_STATS, type WorkerStats } from '../link/stats.js';
 import type { NewPublication } from '../log/log.js';
 
 /** What a frame visitor throws about a peer that does not keep to the protocol; other errors are our own bugs. */
@@ -52,13 +53,22 @@ export function readHello(bytes: Uint8Array, start: number, end: number): Hello 
   return hello as Hello;
 }
 
-/** STATS: figures are numbers, or are not there. */
+/** STATS: every figure is there. */
 export function readStats(bytes: Uint8Array, start: number, end: number): WorkerStats {
   const stats = readObject(bytes, start, end);
-  for (const value of Object.values(stats)) {
-    if (typeof value === 'string' || value === null) throw new LinkError('STATS with something else than figures');
-  }
+  if (!isLike(stats, EMPTY_STATS)) throw new LinkError('STATS with something else than figures');
   return stats as WorkerStats;
+}
+
+/** Whether a value is built as a model is: every figure a number, every list as long, and in a record of counts nothing else. */
+function isLike(value: unknown, model: unknown): boolean {
+  if (typeof model === 'number') return Number.isFinite(value);
+  if (typeof model !== 'object' || model === null) return typeof value === typeof model;
+  if (typeof value !== 'object' || value === null || Array.isArray(value) !== Array.isArray(model)) return false;
+  if (Array.isArray(model) && (value as unknown[]).length !== model.length) return false;
+  const parts = Object.entries(model);
+  if (parts.length === 0) return Object.values(value).every(Number.isFinite);
+  return parts.every(([name, part]) => isLike((value as Record<string, unknown>)[name], part));
 }
 
 /** RECEIVED and DELIVERED are of one form. */

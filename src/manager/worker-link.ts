@@ -8,7 +8,8 @@
 
 import type { Socket } from 'node:net';
 import { FrameReader, type FrameVisitor } from '../link/frame-reader.js';
-import { FAN_OUT_RECEIPT, type Hello, type WorkerStats } from '../link/frames.js';
+import { FAN_OUT_RECEIPT, type Hello } from '../link/frames.js';
+import type { WorkerStats } from '../link/stats.js';
 import type { Log, Publication } from '../log/log.js';
 import { CatchUp } from './catch-up.js';
 import type { FanOut, FanOutLink } from './fan-out.js';

@@ -14,6 +14,7 @@
 
 import { isHeadRequest, METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
 import { CONTINUE } from '../http/response.js';
+import type { LatencyCounts } from '../latency-histogram.js';
 import {
   KEEP_ALIVE_IDLE_MS,
   REQUEST_HEAD_TIMEOUT_MS,
@@ -21,6 +22,7 @@ import {
   SWEEP_MS,
   UNREAD_ANSWERS_BYTES_MAX,
 } from '../limits.js';
+import type { ConnectionsByTransport } from '../link/stats.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { TimerWheel } from '../reactor/timer-wheel.js';
@@ -77,6 +79,7 @@ import { isWebSocket, Wire, webSocketFormat } from './wire.js';
 export interface ClientReports extends QueueReports, StreamReports, PublishReports {}
 
 export interface ClientCounters {
+  connectionsByTransport: ConnectionsByTransport;
   accepted: number;
   requests: number;
   /** Messages handed to the kernel, whole; those of streams as soon as they are on their way. */
@@ -89,6 +92,10 @@ export interface ClientCounters {
   catchingUp: number;
   /** Refused requests by status code. */
   rejected: Record<string, number>;
+  /** Connections that the server ended before they were done, by reason. */
+  ended: Record<string, number>;
+  /** Messages of streams and polls, from the log to the kernel. */
+  delivery: LatencyCounts;
 }
 
 export class Clients {
@@ -155,6 +162,7 @@ export class Clients {
 
   get counters(): ClientCounters {
     return {
+      connectionsByTransport: this.#byTransport(),
       accepted: this.#accepted,
       requests: this.#requestCount,
       messagesSent: this.queue.messagesSent + this.streams.messagesSent,
@@ -162,7 +170,20 @@ export class Clients {
       slowConsumers: this.streams.slowConsumers,
       catchingUp: this.streams.catchUps.size,
       rejected: this.#control.rejected,
+      ended: this.#control.ended,
+      delivery: this.streams.delivery.counted,
     };
+  }
+
+  #byTransport(): ConnectionsByTransport {
+    const formats = this.streams.joinedByFormat;
+    const classic = this.queue.size;
+    const poll = formats[FORMAT_POLL];
+    const sse = formats[FORMAT_SSE] + formats[FORMAT_SSE_RAW];
+    const stream = formats[FORMAT_STREAM] + formats[FORMAT_STREAM_CHUNKED];
+    const joined = formats.reduce((sum, count) => sum + count, 0);
+    const websocket = joined - poll - sse - stream;
+    return { classic, poll, sse, stream, websocket, other: this.#connections.held - classic - joined };
   }
 
   /** Called after each turn: ends what has timed out, and keeps streams alive. @returns the time */
@@ -198,6 +219,7 @@ export class Clients {
         case PHASE_KEEP_ALIVE:
           // Whoever asks on and on and reads no answers is cut off.
           if (this.#reactor.pendingBytes(connection) > UNREAD_ANSWERS_BYTES_MAX) {
+            this.#control.countEnd('unread_answers');
             this.#control.end(connection);
             return;
           }
@@ -410,6 +432,7 @@ export class Clients {
     if (!this.#head.keepAlive) connections.flags[connection] |= FLAG_CLOSES;
     if (timeoutMs === 0) connections.flags[connection] |= FLAG_AT_ONCE;
     if (callbackLength > 0) connections.setCallback(connection, callback, 0, callbackLength);
+    this.streams.joined(connection);
     // What has to be asked of the log may take a moment.
     this.#control.schedule(connection, timeoutMs === 0 ? KEEP_ALIVE_IDLE_MS : timeoutMs);
     this.streams.start(connection, group, cursor, null);
@@ -422,6 +445,7 @@ export class Clients {
     this.#connections.phase[connection] = PHASE_STREAMING;
     this.#connections.flags[connection] |= format << FORMAT_SHIFT;
     this.#control.unschedule(connection);
+    this.streams.joined(connection);
     if (group.channels.length > 0) this.streams.start(connection, group, this.#requests.cursor, head);
     else this.#control.sendCopy(connection, head);
   }
@@ -440,7 +464,7 @@ export class Clients {
   }
 
   #excess(connection: number, bytes: number): void {
-    if (!this.#connections.countExcess(connection, bytes)) this.#control.cut(connection);
+    if (!this.#connections.countExcess(connection, bytes)) this.#control.cut(connection, 'excess_bytes');
   }
 
   // ── Endings ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -516,7 +540,7 @@ export class Clients {
     for (let connection = 0; connection < capacity && this.#buffers.liveBytes > SEND_BYTES_MAX; connection++) {
       if (phase[connection] === PHASE_FREE || this.#reactor.pendingBytes(connection) === 0) continue;
       if (phase[connection] === PHASE_STREAMING) this.streams.slowConsumers++;
-      this.#control.cut(connection);
+      this.#control.cut(connection, 'memory');
     }
   }
 }

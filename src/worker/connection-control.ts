@@ -41,6 +41,8 @@ export class ConnectionControl {
   #turnMs = Number.NaN;
   /** Refused requests by status code. */
   readonly rejected: Record<string, number> = {};
+  /** Connections that the server ended before they were done, by reason. */
+  readonly ended: Record<string, number> = {};
 
   constructor(
     parts: {
@@ -114,6 +116,7 @@ export class ConnectionControl {
     }
     // Whoever asks on and on and reads no answers is cut off.
     if (this.#reactor.pendingBytes(connection) <= UNREAD_ANSWERS_BYTES_MAX + answer.length) return true;
+    this.countEnd('unread_answers');
     this.end(connection);
     return false;
   }
@@ -159,8 +162,14 @@ export class ConnectionControl {
     this.#forget(connection);
   }
 
-  /** Ends a connection in whatever phase, with a reset. */
-  cut(connection: number): void {
+  /** A connection is ended before it is done. @param reason a word for the statistics */
+  countEnd(reason: string): void {
+    this.ended[reason] = (this.ended[reason] ?? 0) + 1;
+  }
+
+  /** Ends a connection in whatever phase, with a reset. @param reason as of `countEnd` */
+  cut(connection: number, reason: string): void {
+    this.countEnd(reason);
     this.#reactor.abort(connection);
     this.gone(connection);
   }
@@ -182,7 +191,7 @@ export class ConnectionControl {
     const before = this.#slow.get(connection) ?? { pending: Number.POSITIVE_INFINITY, timeouts: 0 };
     const timeouts = before.timeouts + 1;
     if (before.pending - pending < SEND_PROGRESS_BYTES_MIN || timeouts === SEND_TIMEOUTS_MAX) {
-      this.cut(connection);
+      this.cut(connection, 'slow_reader');
       return false;
     }
     this.#slow.set(connection, { pending, timeouts });

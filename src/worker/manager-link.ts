@@ -27,8 +27,8 @@ import {
   UNSUBSCRIBED,
   WAITING,
   WELCOME,
-  type WorkerStats,
 } from '../link/frames.js';
+import type { WorkerStats } from '../link/stats.js';
 import { encodeUnixAddress } from '../linux/socket-address.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';

@@ -53,6 +53,11 @@ export class QueueWaiters {
     this.#handOuts = new HandOuts((sequence, receivers) => this.#reports.delivered(sequence, receivers));
   }
 
+  /** Connections that wait. */
+  get size(): number {
+    return this.#subscriptions.size;
+  }
+
   /** Messages that are half-written to some connection. */
   get sending(): number {
     return this.#handOuts.open;
@@ -145,7 +150,7 @@ export class QueueWaiters {
     // Messages that are not read take too much memory together. Who is cut off loses none: it stays queued.
     const { phase, capacity } = this.#connections;
     for (let connection = 0; connection < capacity && this.#buffers.liveBytes > SEND_BYTES_MAX; connection++) {
-      if (phase[connection] === PHASE_SENDING) this.#control.cut(connection);
+      if (phase[connection] === PHASE_SENDING) this.#control.cut(connection, 'memory');
     }
   }
 

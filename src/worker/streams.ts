@@ -10,6 +10,7 @@
  */
 
 import { CURSOR_NOW, CURSOR_START, type Cursor } from '../cursor.js';
+import { DELIVERY_BOUNDS_MS, LatencyHistogram } from '../latency-histogram.js';
 import { HEARTBEAT_MS, SEND_TIMEOUT_MS, SLOW_CONSUMER_BYTES_MAX } from '../limits.js';
 import { ADVICE_CLOSE_CODES, type DisconnectAdvice } from '../link/advice.js';
 import { FAN_OUT_RECEIPT } from '../link/frames.js';
@@ -62,6 +63,10 @@ export class Streams {
   #heartbeatMs = Number.NaN;
   #position = 0;
   messagesSent = 0;
+  /** From the log's time of a publication until all of its receivers' kernels had it, for each of these. */
+  readonly delivery = new LatencyHistogram(DELIVERY_BOUNDS_MS);
+  /** Connections here now, by format. */
+  readonly joinedByFormat = new Int32Array(FORMATS);
   /** Connections that were ended because they did not read. */
   slowConsumers = 0;
 
@@ -169,8 +174,14 @@ export class Streams {
     this.#reports.unsubscribed(this.#name, 0, length);
   }
 
+  /** A connection comes here: it is in PHASE_STREAMING or PHASE_POLLING, and its format is set. */
+  joined(connection: number): void {
+    this.joinedByFormat[this.#connections.flags[connection] >> FORMAT_SHIFT]++;
+  }
+
   /** A connection departs: it is on no channel any more. */
   left(connection: number): void {
+    this.joinedByFormat[this.#connections.flags[connection] >> FORMAT_SHIFT]--;
     this.#catchUps.left(connection);
     this.#subscriptions.removeAll(connection, this.#lost);
   }
@@ -213,6 +224,7 @@ export class Streams {
       }
       wire.end();
       this.messagesSent += receivers;
+      if (receivers > 0) this.delivery.observe(Date.now() - timeMs, receivers);
     }
     if (flags & FAN_OUT_RECEIPT) this.#reports.received(sequence, receivers);
     this.#catchUps.moved();
@@ -255,6 +267,7 @@ export class Streams {
   checkPace(connection: number, latestBytes: number): boolean {
     if (this.#reactor.pendingBytes(connection) <= SLOW_CONSUMER_BYTES_MAX + latestBytes) return true;
     this.slowConsumers++;
+    this.#control.countEnd('slow_consumer');
     const format = this.#connections.flags[connection] >> FORMAT_SHIFT;
     if (isWebSocket(format) && this.#control.sendCopy(connection, this.#wire.slowConsumerClose()) < 0) return false;
     this.#control.linger(connection, SEND_TIMEOUT_MS);

@@ -79,7 +79,7 @@ export class WebSockets implements WebSocketEvents {
     if (after === undefined) return;
     this.#states.set(connection, after);
     this.#statesBytes += after.bufferedBytes;
-    if (this.#statesBytes > PARTIAL_MESSAGES_BYTES_MAX) this.#close(connection, CLOSE_TRY_AGAIN_LATER, 'busy');
+    if (this.#statesBytes > PARTIAL_MESSAGES_BYTES_MAX) this.failed(connection, CLOSE_TRY_AGAIN_LATER, 'busy');
   }
 
   /** A WebSocket departs. */
@@ -109,7 +109,7 @@ export class WebSockets implements WebSocketEvents {
       );
     }
     if (opcode !== OPCODE_TEXT) {
-      this.#close(connection, CLOSE_UNSUPPORTED_DATA, 'only text is spoken here');
+      this.failed(connection, CLOSE_UNSUPPORTED_DATA, 'only text is spoken here');
       return false;
     }
     return this.#request(connection, Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString());
@@ -128,6 +128,7 @@ export class WebSockets implements WebSocketEvents {
   }
 
   failed(connection: number, code: number, why: string): void {
+    this.#control.countEnd(`websocket_${code}`);
     this.#close(connection, code, why);
   }
 

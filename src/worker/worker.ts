@@ -12,6 +12,7 @@ import { LINK_VERSION } from '../link/frames.js';
 import { sendDescriptors } from '../linux/descriptors.js';
 import { errnoName, SystemError } from '../linux/errno.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
+import { ownMemoryBytes } from '../linux/proc.js';
 import { makeReactor } from '../reactor/choose.js';
 import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
 import { runLoop } from '../reactor/run-loop.js';
@@ -35,6 +36,7 @@ export class Worker implements ReactorEvents {
   readonly #clients: Clients;
   readonly #link: ManagerLink;
   readonly #memory = new MemoryAtRest(performance.now());
+  #startMemoryBytes = 0;
   #accepting = true;
   #stopping = false;
   /** When to end at the latest, once stopping. */
@@ -120,6 +122,7 @@ export class Worker implements ReactorEvents {
     const first = this.#clients.streams.epoch === '';
     this.#clients.managerFound(epoch, last);
     if (!first || this.#stopping) return;
+    this.#startMemoryBytes = ownMemoryBytes();
     for (const listener of this.#config.listeners) this.#reactor.listen(listener.descriptor);
   }
 
@@ -199,12 +202,17 @@ export class Worker implements ReactorEvents {
   }
 
   #reportStats(): void {
+    const { user, system } = process.cpuUsage();
     this.#link.stats({
       connections: this.#connections.held,
       waiting: this.#waiters.size,
       subscriptions: this.#subscribers.size,
       channels: this.#waiters.channels + this.#subscribers.channels,
       accepting: this.#accepting && this.#connections.held < this.#config.maxConnections,
+      cpuUserSeconds: user / 1e6,
+      cpuSystemSeconds: system / 1e6,
+      memoryBytes: ownMemoryBytes(),
+      startMemoryBytes: this.#startMemoryBytes,
       ...this.#clients.counters,
     });
   }

@@ -21,8 +21,8 @@ import {
   UNSUBSCRIBED,
   WAITING,
   WELCOME,
-  type WorkerStats,
 } from '../../src/link/frames.js';
+import type { WorkerStats } from '../../src/link/stats.js';
 
 /** A frame from the manager: what its type carries, the rest 0 or empty. */
 export interface Told {

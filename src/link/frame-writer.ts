@@ -61,6 +61,15 @@ export class FrameWriter {
     this.#batch!.write(text, at, payloadBytes, 'utf8');
   }
 
+  /** A frame whose payload is a request's number and JSON (ASK, ANSWER). */
+  numberedJson(type: number, request: number, value: unknown): void {
+    const text = JSON.stringify(value);
+    const textBytes = Buffer.byteLength(text);
+    const at = this.#begin(type, 4 + textBytes);
+    this.#batch!.writeUInt32LE(request, at);
+    this.#batch!.write(text, at + 4, textBytes, 'utf8');
+  }
+
   /** A frame whose payload is the channel name bytes[start..end) (WAITING, NOT_WAITING). */
   name(type: number, bytes: Uint8Array, start: number, end: number): void {
     const at = this.#begin(type, end - start);

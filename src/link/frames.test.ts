@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { FrameReader, readJson, readSequence, readUint32 } from './frame-reader.js';
 import { FrameWriter } from './frame-writer.js';
-import { DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, READ_NOW, WAITING } from './frames.js';
+import { ASK, DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, READ_NOW, WAITING } from './frames.js';
 
 type Seen = [type: number, payload: string];
 
@@ -95,6 +95,7 @@ test('each frame of the streams has the bytes that frames.ts draws', () => {
     ['POSITION', (w) => w.position(7), 40, '070000000000'],
     ['RECEIVED', (w) => w.received(7, 3), 10, '070000000000 03000000'],
     ['READ', (w) => w.read(9, READ_NOW, bytes, 1, 2), 11, '09000000 ffffffffffff 61'],
+    ['ASK', (w) => w.numberedJson(ASK, 9, { op: 'ü' }), 42, '09000000 7b226f70223a22c3bc227d'],
     ['PUBLISH', (w) => w.publish(9, 1, Buffer.from('id'), a, publication.data), 12, '09000000 01 02 6964 01 61 7b7d'],
   ];
   for (const [name, write, type, payload] of vectors) {

@@ -26,7 +26,7 @@
  */
 
 /** Changes whenever a frame changes its meaning; a manager refuses workers of another version (and replaces them). */
-export const LINK_VERSION = 3;
+export const LINK_VERSION = 4;
 
 // worker → manager
 /** JSON {@link Hello}: the first frame. */
@@ -57,6 +57,8 @@ export const RECEIVED = 10;
 export const READ = 11;
 /** u32 request, u8 kind, u8 length of id, id, u8 length of name, name, data: a client publishes. Answered by PUBLISHED. */
 export const PUBLISH = 12;
+/** u32 request, JSON: the answer to an ASK, or why there is none (questions.ts). */
+export const ANSWER = 13;
 
 /** In READ: the end of the log. */
 export const READ_NOW = 0xffff_ffff_ffff;
@@ -86,6 +88,8 @@ export const GAP = 38;
 export const PUBLISHED = 39;
 /** u48 sequence: everything up to here has been sent. About once a second. */
 export const POSITION = 40;
+/** u32 request, JSON `{op, …}`: a question off the path of publications (questions.ts). Answered by ANSWER, perhaps many turns later. */
+export const ASK = 42;
 
 /** In HISTORY: nothing follows above `upTo` but what FAN_OUT brings. */
 export const HISTORY_COMPLETE = 0;

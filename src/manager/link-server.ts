@@ -11,6 +11,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
+  ANSWER,
   DELIVERED,
   HELLO,
   HELLO_END,
@@ -30,8 +31,10 @@ import {
   UNSUBSCRIBED,
   WAITING,
 } from '../link/frames.js';
+import type { Answer, Op, Question } from '../link/questions.js';
 import { type Log, LogError } from '../log/log.js';
 import type { FanOut } from './fan-out.js';
+import { UnansweredError } from './inquiries.js';
 import type { Logger } from './logger.js';
 import type { Publisher } from './publisher.js';
 import type { Queue } from './queue.js';
@@ -58,6 +61,13 @@ export interface LinkEvents {
   unlinked(link: WorkerLink): void;
   /** A worker speaks another version of the link and was told to stop. */
   outdated(hello: Hello): void;
+}
+
+/** What came back of a question to all workers. */
+export interface Answers<O extends Op> {
+  answers: { worker: number; answer: Answer<O> }[];
+  /** Workers that did not answer, and why. */
+  missing: { worker: number; error: UnansweredError }[];
 }
 
 export interface LinkServerParts {
@@ -111,6 +121,28 @@ export class LinkServer {
     this.#parts.queue.workerLeft(worker);
     this.#parts.fanOut.workerLeft(worker);
     this.#parts.events.unlinked(link);
+  }
+
+  /** Asks one worker. @throws UnansweredError (as a rejection) where no answer came in time */
+  ask<O extends Op>(worker: number, op: O, question: Question<O>, timeoutMs: number): Promise<Answer<O>> {
+    const link = this.links.get(worker);
+    if (link === undefined) return Promise.reject(new UnansweredError('gone', `worker ${worker} has no link`));
+    return link.inquiries.ask(op, question, timeoutMs);
+  }
+
+  /** Asks all workers that have a link, and resolves when each has answered or failed to. */
+  async askAll<O extends Op>(op: O, question: Question<O>, timeoutMs: number): Promise<Answers<O>> {
+    const answers: Answers<O> = { answers: [], missing: [] };
+    const asking = [...this.links.values()].map(async ({ hello, inquiries }) => {
+      try {
+        answers.answers.push({ worker: hello.worker, answer: await inquiries.ask(op, question, timeoutMs) });
+      } catch (error) {
+        if (!(error instanceof UnansweredError)) throw error;
+        answers.missing.push({ worker: hello.worker, error });
+      }
+    });
+    await Promise.all(asking);
+    return answers;
   }
 
   #accept(socket: Socket): void {
@@ -211,6 +243,9 @@ export class LinkServer {
         link.read(request, after, channel);
         return;
       }
+      case ANSWER:
+        link.inquiries.answered(bytes, start, end);
+        return;
       case STATS:
         link.reported(readStats(bytes, start, end));
         return;

@@ -14,6 +14,7 @@ import type { Log, Publication } from '../log/log.js';
 import { CatchUp } from './catch-up.js';
 import type { FanOut, FanOutLink } from './fan-out.js';
 import { History } from './history.js';
+import { Inquiries } from './inquiries.js';
 import { LinkOutlet } from './link-outlet.js';
 import { decodeName, type Queue, type QueueLink } from './queue.js';
 import { LinkError } from './worker-frames.js';
@@ -45,6 +46,8 @@ export class WorkerLink implements QueueLink, FanOutLink {
   readonly #outlet: LinkOutlet;
   readonly #catchUp: CatchUp;
   readonly #history: History;
+  /** Questions off the path of publications. */
+  readonly inquiries: Inquiries;
   /** Sequence and name of the queue's messages that wait for the socket to drain, in order. */
   #deferred: { sequence: number; channel: string; name: Buffer }[] = [];
 
@@ -56,6 +59,7 @@ export class WorkerLink implements QueueLink, FanOutLink {
     this.#queue = queue;
     this.#fanOut = fanOut;
     this.#outlet = new LinkOutlet(socket);
+    this.inquiries = new Inquiries(this.#outlet);
     this.#outlet.frames.welcome(fanOut.position, log.epoch);
     this.#outlet.flushLater();
     const common = {
@@ -150,6 +154,7 @@ export class WorkerLink implements QueueLink, FanOutLink {
 
   /** Ends the link; the worker dials again unless it was told to stop. */
   end(): void {
+    this.inquiries.end();
     this.#socket.destroy();
   }
 

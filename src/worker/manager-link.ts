@@ -9,6 +9,8 @@ import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_PENDING_BYTES_MAX } from '../limi
 import { FrameReader, readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
+  ANSWER,
+  ASK,
   DELIVER,
   FAN_OUT,
   GAP,
@@ -53,6 +55,8 @@ export interface LinkOrders {
   gap: Streams['gap'];
   position(sequence: number): void;
   published(request: number, result: number, sequence: number): void;
+  /** A question, as the JSON bytes[start..end). */
+  asked(request: number, bytes: Uint8Array, start: number, end: number): void;
   sendListeners(receiverPath: string): void;
   stop(): void;
   /** There is no manager any more. */
@@ -161,6 +165,13 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports 
     this.#urgent = true;
   }
 
+  /** Answers a question. */
+  answer(request: number, answer: object): void {
+    if (!this.#established) return;
+    this.#writer.numberedJson(ANSWER, request, answer);
+    this.#urgent = true;
+  }
+
   stats(stats: WorkerStats): void {
     if (this.#established) this.#writer.json(STATS, stats);
   }
@@ -221,6 +232,9 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports 
         return;
       case PUBLISHED:
         orders.published(readUint32(bytes, start), bytes[start + 4], readSequence(bytes, start + 5));
+        return;
+      case ASK:
+        orders.asked(readUint32(bytes, start), bytes, start + 4, end);
         return;
       case WELCOME:
         orders.welcome(Buffer.from(bytes.subarray(start + SEQUENCE_BYTES, end)).toString(), readSequence(bytes, start));

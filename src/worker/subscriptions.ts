@@ -161,6 +161,26 @@ export class Subscriptions {
     return false;
   }
 
+  /** Rows of the channel, as far as `max`. Walks over them. */
+  countUpTo(channel: number, max: number): number {
+    let count = 0;
+    for (let row = this.first(channel); row !== NONE && count < max; row = this.next(row)) count++;
+    return count;
+  }
+
+  /** All rows that may be in use are below this. */
+  get rowsEnd(): number {
+    return this.#connections + this.#highExtra;
+  }
+
+  /** Rows of the channel among those from `start` up to `end`. */
+  countBetween(channel: number, start: number, end: number): number {
+    const channelOf = this.#channelOf;
+    let count = 0;
+    for (let row = start; row < end; row++) if (channelOf[row] === channel + 1) count++;
+    return count;
+  }
+
   // ── Changes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**

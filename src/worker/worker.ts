@@ -18,10 +18,12 @@ import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
 import { runLoop } from '../reactor/run-loop.js';
 import { SendBuffers } from '../reactor/send-buffers.js';
 import { TimerWheel } from '../reactor/timer-wheel.js';
+import { Audience } from './audience.js';
 import { Clients } from './clients.js';
 import type { WorkerConfig } from './config.js';
 import { Connections } from './connections.js';
 import { ManagerLink } from './manager-link.js';
+import { Questions } from './questions.js';
 import { Subscriptions } from './subscriptions.js';
 
 const STATS_MS = 1000;
@@ -35,6 +37,7 @@ export class Worker implements ReactorEvents {
   readonly #subscribers: Subscriptions;
   readonly #clients: Clients;
   readonly #link: ManagerLink;
+  readonly #questions: Questions;
   readonly #memory = new MemoryAtRest(performance.now());
   #startMemoryBytes = 0;
   #accepting = true;
@@ -77,10 +80,20 @@ export class Worker implements ReactorEvents {
       gap: (...gap) => this.#clients.streams.gap(...gap),
       position: (sequence) => this.#clients.streams.moveTo(sequence),
       published: (...answer) => this.#clients.posts.published(...answer),
+      asked: (...question) => this.#questions.asked(...question),
       sendListeners: (path) => this.#sendListeners(path),
       stop: () => this.stop(),
-      lost: () => this.#clients.managerLost(),
+      lost: () => {
+        this.#questions.forget();
+        this.#clients.managerLost();
+      },
     });
+    const audience = new Audience(this.#subscribers, this.#waiters);
+    this.#questions = new Questions(
+      { occupancy: ({ channel }) => audience.occupancy(channel) },
+      (request, answer) => this.#link.answer(request, answer),
+      () => performance.now(),
+    );
     this.#clients = new Clients({
       reactor: this.#reactor,
       buffers,
@@ -167,13 +180,15 @@ export class Worker implements ReactorEvents {
   #afterTurn(): number | undefined {
     const nowMs = this.#clients.tick();
     if (this.#link.established) {
+      const hasWork = this.#questions.work();
       this.#managerSeenMs = nowMs;
       if (nowMs >= this.#statsAtMs) {
         this.#statsAtMs = nowMs + STATS_MS;
         this.#reportStats();
         this.#memory.tick(nowMs);
       }
-      return this.#link.flush(nowMs);
+      const flushInMs = this.#link.flush(nowMs);
+      return hasWork ? 0 : flushInMs;
     }
     if (nowMs >= this.#dialAtMs) {
       this.#dialAtMs = nowMs + LINK_RETRY_MS;

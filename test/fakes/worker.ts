@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { FrameReader, readSequence, readUint32 } from '../../src/link/frame-reader.js';
 import { FrameWriter } from '../../src/link/frame-writer.js';
 import {
+  ASK,
   DELIVER,
   FAN_OUT,
   GAP,
@@ -173,6 +174,8 @@ function decode(type: number, payload: Buffer): Told {
       const data = payload.toString('utf8', nameEnd);
       return { ...told, sequence: readSequence(payload, 0), kind: payload[12]!, flags: payload[13]!, channel, data };
     }
+    case ASK:
+      return { ...told, request: readUint32(payload, 0), data: payload.toString('utf8', 4) };
     case GAP:
       return { ...told, sequence: readSequence(payload, 0), channel: payload.toString('utf8', 6) };
     case PUBLISHED:

@@ -1,0 +1,41 @@
+/**
+ * Answers of workers (src/link/questions.ts), checked: what comes out of here has the fields of its type, with values in
+ * range. A worker that answers anything else does not keep to the contract, and its link is cut (LinkError).
+ */
+
+import type { Answer, Occupancy, Op, Refusal } from '../link/questions.js';
+import { LinkError } from './worker-frames.js';
+
+/** For each operation, whether a value is one of its answers. */
+const CHECKS: { [O in Op]: (answer: Answer<O>) => boolean } = {
+  occupancy: isOccupancy,
+};
+
+/**
+ * An answer to a question of this operation, or why there is none.
+ *
+ * @throws LinkError where the value is neither
+ */
+export function checkAnswer<O extends Op>(op: O, value: unknown): Answer<O> | Refusal {
+  if (typeof value !== 'object' || value === null) throw new LinkError('an ANSWER that is no object');
+  const { refused } = value as Partial<Refusal>;
+  if (refused !== undefined) {
+    if (typeof refused?.code === 'string' && typeof refused.message === 'string') return value as Refusal;
+  } else if (CHECKS[op](value as Answer<O>)) {
+    return value as Answer<O>;
+  }
+  throw new LinkError(`an ANSWER that is none to '${op}'`);
+}
+
+export function isRefusal(answer: object): answer is Refusal {
+  return 'refused' in answer;
+}
+
+function isOccupancy({ subscribers, waiting }: Occupancy): boolean {
+  return isCount(subscribers) && isCount(waiting);
+}
+
+/** A whole number from 0. Takes anything: what it is given came from another process. */
+export function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}

@@ -11,7 +11,7 @@ import type { Backend } from '../doctor/plan.js';
 import { WORKERS_MAX } from '../limits.js';
 import type { ReactorChoice } from '../reactor/choose.js';
 import { OperatorError, UsageError } from './errors.js';
-import { flag } from './flags.js';
+import { flag } from './flag.js';
 import { integer } from './options.js';
 
 const CONNECTIONS_MAX = 100_000_000;

@@ -1,15 +1,13 @@
-/**
- * The options that commands declare: each can also be given as an environment variable, MEGACOMET_ and its name in
- * capitals (`--client-ports` is MEGACOMET_CLIENT_PORTS). The command line wins over the variable.
- */
+/** The options of `serve`, and those that several commands share. How an option is declared: flag.ts. */
 
 import { availableParallelism, homedir, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { RETAIN_BYTES, RETAIN_MESSAGES, RETAIN_SECONDS, RETAIN_TOTAL_BYTES, WORKERS_MAX } from '../limits.js';
 import { raiseDescriptorLimit } from '../linux/sockets.js';
 import type { ServeOptions } from '../manager/options.js';
 import { decideReactor, REACTOR_CHOICES, type ReactorChoice } from '../reactor/choose.js';
+import { choiceFlag, flag, listFlag } from './flag.js';
 import {
   completeServeOptions,
   defaultDataDirectory,
@@ -31,30 +29,6 @@ import {
 } from './options.js';
 
 const WEEK_SECONDS = 7 * 24 * 3600;
-
-/**
- * An option with its parser and its environment variable.
- *
- * @param fallback value without the option, already parsed; undefined leaves the value out
- * @param fallbackText how help shows it, where that is not the value itself
- */
-export function flag<T>(
-  flags: string,
-  description: string,
-  parse: (text: string) => T,
-  fallback?: T,
-  fallbackText?: string,
-): Option {
-  const option = new Option(flags, description).argParser((text: string) => parse(text));
-  if (fallback !== undefined) option.default(fallback, fallbackText ?? String(fallback));
-  return option.env(`MEGACOMET_${option.name().replaceAll('-', '_').toUpperCase()}`);
-}
-
-/** As {@link flag}, for one that may be given again: each text adds to the values of those before it. */
-function listFlag<T>(flags: string, description: string, parse: (text: string) => T[]): Option {
-  const add = (text: string, values: T[]) => [...values, ...parse(text)];
-  return flag(flags, description, parse, [], 'none').argParser(add);
-}
 
 /** `--run-dir`, which every command takes that deals with a server on this machine. */
 export function runDirectoryFlag(): Option {
@@ -149,17 +123,6 @@ export function reactorFlag(): Option {
 function dataDirectoryFlag(): Option {
   const fallback = defaultDataDirectory(process.env['XDG_STATE_HOME'], homedir(), process.getuid?.() ?? 0);
   return flag('--data-dir <path>', 'directory of the lmdb log', parseDataDirectory, fallback);
-}
-
-/** An option that takes one of a few words. */
-function choiceFlag<T extends string>(flags: string, description: string, choices: readonly T[], fallback: T): Option {
-  const allowed = choices.join(', ');
-  const parse = (text: string): T => {
-    const choice = choices.find((name) => name === text);
-    if (choice === undefined) throw new InvalidArgumentError(`Allowed: ${allowed}.`);
-    return choice;
-  };
-  return flag(flags, `${description}: ${allowed}`, parse, fallback);
 }
 
 /** The options of a server on this machine, from what commander parsed. Raises this process's soft RLIMIT_NOFILE. */

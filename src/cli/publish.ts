@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { MESSAGE_BYTES_MAX } from '../limits.js';
 import { requestApi } from './api-client.js';
 import { UsageError } from './errors.js';
-import { flag } from './flags.js';
+import { flag } from './flag.js';
 import { parseApiUrl } from './options.js';
 
 const HELP = `

@@ -15,7 +15,7 @@ import { setImmediate as yieldToNode } from 'node:timers/promises';
 import { AF_UNIX } from '../linux/constants.js';
 import { ECONNREFUSED, ECONNRESET, EMFILE, ENOENT, EPIPE } from '../linux/errno.js';
 import { encodeSocketAddress, encodeUnixAddress } from '../linux/socket-address.js';
-import { descriptorLimit, openSocketPair, setDescriptorLimit } from '../linux/sockets.js';
+import { descriptorLimit, openListener, openSocketPair, setDescriptorLimit } from '../linux/sockets.js';
 import { Harness, type MakeReactor, type Peer } from './contract-harness.js';
 import { SEND_DONE, SEND_PENDING } from './reactor.js';
 
@@ -86,6 +86,62 @@ export function reactorContract(
         await h.pair(port);
         assert.equal(h.named('accepted').at(-1)![2], listener);
       }
+    });
+
+    contract('the address of a client is told where it is asked for, with many at once', async (h) => {
+      const port = h.listen();
+      const before = await h.pair(port);
+      h.reactor.peerAddresses = true;
+      // An accept that is under way may still have none.
+      await h.settle();
+      const seen = new Map<number, string>();
+      h.on.accepted = (connection) => seen.set(connection, Buffer.from(h.reactor.peer.subarray(0, 8)).toString('hex'));
+      const expected: string[] = [];
+      for (let i = 0; i < 150; i++) {
+        const host = `127.0.${i % 3}.${2 + i}`;
+        const socket = net.connect({ port, host: '127.0.0.1', localAddress: host });
+        h.peerOf(socket);
+        await h.until('a client is connected', () => !socket.connecting);
+        expected.push(Buffer.from(encodeSocketAddress(host, socket.localPort!).subarray(0, 8)).toString('hex'));
+      }
+      await h.until('all are accepted', () => seen.size === 150);
+      assert.deepEqual([...seen.values()].sort(), expected.sort());
+      h.close(before.connection);
+      h.reactor.peerAddresses = false;
+      await h.settle();
+      seen.clear();
+      await h.pair(port);
+      assert.deepEqual(
+        [...seen.values()].map((address) => address.slice(0, 4)),
+        ['0000'],
+      );
+    });
+
+    contract('the address of a client over IPv6 is told whole', async (h) => {
+      const { fd, port } = openListener({ host: '::1', port: 0 });
+      h.reactor.peerAddresses = true;
+      h.reactor.listen(fd);
+      let address = new Uint8Array();
+      h.on.accepted = () => {
+        address = h.reactor.peer.slice();
+      };
+      const socket = net.connect(port, '::1');
+      h.peerOf(socket);
+      await h.until('it is accepted', () => address.length > 0);
+      assert.deepEqual(address, encodeSocketAddress('::1', socket.localPort!));
+    });
+
+    contract('who stops listening refuses clients, and serves those that it has', async (h) => {
+      const port = h.listen();
+      const { peer, connection } = await h.pair(port);
+      h.reactor.stopListening();
+      await h.settle();
+      const late = h.peerOf(net.connect(port, '127.0.0.1'));
+      await h.until('a client is refused', () => late.error !== undefined);
+      assert.equal(late.error, 'ECONNREFUSED');
+      peer.socket.write('ping');
+      await h.until('the ping arrives', () => h.bytesOf(connection) === 'ping');
+      assert.deepEqual(h.named('acceptingStopped'), []);
     });
 
     contract('a send larger than the socket buffer is pending, then sent, once and in order', async (h) => {

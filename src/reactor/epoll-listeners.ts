@@ -36,6 +36,7 @@ const LOOK_INTERVAL_MS = 500;
 interface Owner {
   readonly capacity: number;
   readonly open: number;
+  clearPeer(): void;
   takeAccepted(fd: number): number;
   control(operation: number, fd: number, interest: number, data: number, generation: number): number;
 }
@@ -44,6 +45,9 @@ export class EpollListeners {
   readonly #owner: Owner;
   readonly #events: ReactorEvents;
   readonly #fds: number[] = [];
+  /** Where accept4 puts the client's address and its length; 0: nobody asks. */
+  peerAddress = 0;
+  peerLengthAddress = 0;
   #paused = false;
   /** Stopped by itself, and reported. */
   #stopped = false;
@@ -108,6 +112,12 @@ export class EpollListeners {
     if (this.#armed) this.#accept(listener);
   }
 
+  /** For good. */
+  stop(): void {
+    this.pause();
+    this.destroy();
+  }
+
   destroy(): void {
     this.#armed = false;
     for (const fd of this.#fds) closeDescriptor(fd);
@@ -122,7 +132,8 @@ export class EpollListeners {
         this.#stop(0);
         return;
       }
-      const client = libc.accept4(fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (this.peerAddress !== 0) this.#owner.clearPeer();
+      const client = libc.accept4(fd, this.peerAddress, this.peerLengthAddress, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (client === -1) {
         const errno = libc.lastErrno();
         if (isOutOfResources(errno)) {

@@ -46,6 +46,7 @@ import { mapNative, unmapNative } from '../linux/native-memory.js';
 import { addressFamily, addressPort, SOCKET_ADDRESS_BYTES_MAX } from '../linux/socket-address.js';
 import { closeDescriptor, setSocketOption } from '../linux/sockets.js';
 import { EpollListeners, LISTENER_GENERATION } from './epoll-listeners.js';
+import { PEER_BYTES } from './peer-cells.js';
 import { PendingSends } from './pending-sends.js';
 import { type Reactor, type ReactorEvents, SEND_DONE, SEND_PENDING } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
@@ -75,6 +76,8 @@ const EVENTS = 0;
 const CONTROL = EVENTS + EVENTS_MAX * 16;
 const OPTION = CONTROL + 64;
 const ADDRESS = OPTION + 64;
+/** An address has up to 110 bytes. */
+const ADDRESS_LENGTH = ADDRESS + 128;
 const RECEIVE = CONTROL + 4096;
 const NATIVE_BYTES = RECEIVE + RECEIVE_BYTES;
 
@@ -101,6 +104,7 @@ export class EpollReactor implements Reactor {
   readonly #native = mapNative(NATIVE_BYTES);
   readonly #words = new Int32Array(this.#native.bytes.buffer);
   readonly #receiveBytes = this.#native.bytes.subarray(RECEIVE);
+  readonly peer = this.#native.bytes.subarray(ADDRESS, ADDRESS + PEER_BYTES);
   #inTurn = false;
   #destroyed = false;
 
@@ -130,6 +134,20 @@ export class EpollReactor implements Reactor {
 
   resumeAccepting(): void {
     this.#listeners.resume();
+  }
+
+  stopListening(): void {
+    this.#listeners.stop();
+  }
+
+  get peerAddresses(): boolean {
+    return this.#listeners.peerAddress !== 0;
+  }
+
+  set peerAddresses(wanted: boolean) {
+    this.peer.fill(0);
+    this.#listeners.peerAddress = wanted ? this.#native.address + ADDRESS : 0;
+    this.#listeners.peerLengthAddress = wanted ? this.#native.address + ADDRESS_LENGTH : 0;
   }
 
   connect(target: Uint8Array, source: Uint8Array | null): number {
@@ -252,6 +270,12 @@ export class EpollReactor implements Reactor {
     closeDescriptor(this.#epoll);
     // Called from inside an event, the turn still reads its batch, and its caller a borrowed view.
     if (!this.#inTurn) unmapNative(this.#native);
+  }
+
+  /** For the listeners: room for the address of the next client, accept(2). */
+  clearPeer(): void {
+    this.peer.fill(0);
+    this.#words[ADDRESS_LENGTH / 4] = PEER_BYTES;
   }
 
   /** For the listeners: makes an accepted socket a connection. @returns 0 or errno; then the socket is not ours */

@@ -37,6 +37,7 @@ import {
   SENDING,
   SHUT,
 } from './io-uring-states.js';
+import { PEER_BYTES, PeerCells } from './peer-cells.js';
 import type { ReactorEvents } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
@@ -61,6 +62,10 @@ export class IoUringConnections {
   newcomers = 0;
   /** Set by `destroy`, perhaps in the middle of an event. */
   destroyed = false;
+  /** Accepts that begin from now on are to tell the client's address. */
+  peerAddresses = false;
+  /** During `accepted`: the client's address. */
+  readonly peer = new Uint8Array(PEER_BYTES);
 
   readonly #events: ReactorEvents;
   readonly #rings: Rings;
@@ -69,6 +74,8 @@ export class IoUringConnections {
   readonly #sends: IoUringSends;
   readonly #receives: ReceiveBuffers;
   #pinned = NONE;
+  /** Null until an accept has asked for an address. */
+  #peers: PeerCells | null = null;
 
   /** SHUTDOWN is with the kernel; true when the connection has ended since and is to be closed after it. */
   readonly #shuttingDown = new Map<number, boolean>();
@@ -152,22 +159,30 @@ export class IoUringConnections {
   /** After `destroy`, once no event reads a borrowed view any more. */
   releaseMemory(): void {
     this.#receives.destroy();
+    this.#peers?.destroy();
   }
 
   /** For the listeners: submits an accept. */
   submitAccept(connection: number, fd: number, listener: number, how: number): void {
     this.#states[connection] = ACCEPTING;
-    requests.accept(this.#rings.of(connection), fd, connection & this.#rings.mask, connection, listener, how);
+    let peer = 0;
+    if (this.peerAddresses) {
+      this.#peers ??= new PeerCells();
+      peer = this.#peers.take(connection);
+    }
+    requests.accept(this.#rings.of(connection), fd, connection & this.#rings.mask, connection, listener, how, peer);
   }
 
   /** For the listeners: the accept has ended without a client. */
   returnSlot(connection: number): void {
+    this.#peers?.give(connection, this.peer);
     this.#states[connection] &= ~ACCEPTING;
     this.#freeIfUnused(connection);
   }
 
   /** For the listeners: the slot has a client. */
   acceptedInto(connection: number, listener: number): void {
+    this.#peers?.give(connection, this.peer);
     this.open++;
     this.newcomers++;
     this.#states[connection] = OPEN;

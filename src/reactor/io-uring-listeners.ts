@@ -85,6 +85,11 @@ export class IoUringListeners {
 
   pause(): void {
     this.#paused = true;
+    this.renew();
+  }
+
+  /** Accepts that wait are cancelled, and made anew where accepting goes on. */
+  renew(): void {
     for (let listener = 0; listener < this.#fds.length; listener++) {
       for (const slot of this.#waiting[listener]) cancel(this.#rings.of(slot), slot, tag(ACCEPT, listener));
     }
@@ -169,6 +174,12 @@ export class IoUringListeners {
       }
     }
     return -EMFILE;
+  }
+
+  /** For good. Accepts that wait hold the listener open until the next turn has cancelled them. */
+  stop(): void {
+    this.pause();
+    this.destroy();
   }
 
   destroy(): void {

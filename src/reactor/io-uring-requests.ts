@@ -27,6 +27,7 @@ import {
   POLLRDHUP,
 } from '../linux/io-uring.js';
 import type { Ring } from './io-uring-ring.js';
+import { PEER_BYTES } from './peer-cells.js';
 import { SEND_DONE, SEND_PENDING } from './reactor.js';
 
 // Kinds of requests.
@@ -66,12 +67,25 @@ export function detailOf(dataHigh: number): number {
  * Accepts a client into a direct descriptor. It has no descriptor in the process.
  *
  * @param how IORING_ACCEPT_…; 0 tries, and waits if nobody is there
+ * @param peer where the client's address goes, which its length follows (peer-cells.ts); 0: nowhere
  */
-export function accept(ring: Ring, fd: number, index: number, connection: number, listener: number, how: number): void {
+export function accept(
+  ring: Ring,
+  fd: number,
+  index: number,
+  connection: number,
+  listener: number,
+  how: number,
+  peer = 0,
+): void {
   const at = ring.submission();
   const { sqes } = ring;
   sqes[at] = IORING_OP_ACCEPT | (how << 16);
   sqes[at + 1] = fd;
+  if (peer !== 0) {
+    putAddress(sqes, at + 2, peer + PEER_BYTES);
+    putAddress(sqes, at + 4, peer);
+  }
   sqes[at + 8] = connection;
   sqes[at + 9] = tag(ACCEPT, listener);
   sqes[at + 11] = index + 1;

@@ -92,6 +92,24 @@ export class IoUringReactor implements Reactor {
     this.#listeners.resume();
   }
 
+  stopListening(): void {
+    this.#listeners.stop();
+  }
+
+  get peerAddresses(): boolean {
+    return this.#connections.peerAddresses;
+  }
+
+  set peerAddresses(wanted: boolean) {
+    if (wanted === this.#connections.peerAddresses) return;
+    this.#connections.peerAddresses = wanted;
+    this.#listeners.renew();
+  }
+
+  get peer(): Uint8Array {
+    return this.#connections.peer;
+  }
+
   connect(target: Uint8Array, source: Uint8Array | null): number {
     assert(target.length <= SOCKET_ADDRESS_BYTES_MAX, 'not a socket address');
     const fd = libc.socket(addressFamily(target), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -70,6 +70,17 @@ export interface Reactor {
   /** Slots in use: accepted, connected, connecting and adopted. */
   readonly open: number;
 
+  /**
+   * Whether clients that are accepted from now on have an address in `peer`. False at first: the kernel takes some time to tell one.
+   */
+  peerAddresses: boolean;
+
+  /**
+   * During `accepted`, and no longer: the client's address, a struct sockaddr (src/linux/socket-address.ts). Of family 0 where it is
+   * not known, since `peerAddresses` was false when the accept began.
+   */
+  readonly peer: Uint8Array;
+
   /** Takes over a listening, non-blocking socket and begins to accept. Returns the listener's number, from 0. */
   listen(fd: number): number;
 
@@ -78,6 +89,12 @@ export interface Reactor {
 
   /** Accepts again after `pauseAccepting`. */
   resumeAccepting(): void;
+
+  /**
+   * Stops accepting for good, and closes all listeners. Where nobody else shares them, clients that the kernel has queued are reset, and
+   * others are refused from the next turn on. Nothing may be listened to afterwards.
+   */
+  stopListening(): void;
 
   /**
    * Begins to connect a TCP or Unix stream socket. Addresses are struct sockaddr as bytes (src/linux/socket-address.ts).

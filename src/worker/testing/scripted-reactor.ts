@@ -7,6 +7,9 @@ export class ScriptedReactor implements Reactor {
   readonly name = 'scripted';
   readonly capacity: number;
   open = 0;
+  peerAddresses = false;
+  /** Of the client that is accepted next. */
+  peer = new Uint8Array(28);
   /** Everything that was told, as text. */
   readonly told: string[] = [];
   /** What the next sends result in. */
@@ -29,6 +32,9 @@ export class ScriptedReactor implements Reactor {
   adopt = (): number => -1;
   turn = (): number => 0;
   destroy(): void {}
+  stopListening(): void {
+    this.told.push('stop listening');
+  }
   pauseAccepting(): void {
     this.told.push('pause');
   }

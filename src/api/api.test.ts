@@ -9,6 +9,7 @@ import { LogError, type NewPublication } from '../log/log.js';
 import { createLogger } from '../manager/logger.js';
 import type { Receipt } from '../manager/receipts.js';
 import { type Api, createApi } from './api.js';
+import { ApiKeys } from './keys.js';
 
 interface Answer {
   status: number;
@@ -41,7 +42,8 @@ describe('the HTTP API', () => {
           duplicate,
         };
       });
-    api = createApi({ publisher: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1', logger });
+    const keys = new ApiKeys(null);
+    api = createApi({ publisher: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1', keys, logger });
     port = await api.listen('127.0.0.1', 0);
   });
   beforeEach(() => {

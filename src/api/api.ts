@@ -1,25 +1,23 @@
 /**
- * The HTTP API for applications: POST /v1/publish, GET /v1/status.
+ * The HTTP API for applications and operators: the server, how it reads requests, and the list of its routes. Each subject has a
+ * file of its own (routes/), with its schemas; who may ask for what is access.ts, how errors are answered errors.ts.
  *
- * Every answer is JSON, errors are `{"error": {"code", "message", "field"?}}`. A batch is all or nothing: one that has an
- * invalid publication publishes none.
- *
- * The API has no authentication yet and listens on loopback, so it must not be reachable by way of a browser on the
- * same machine: only application/json is read, which a page of another origin cannot send without a preflight that
- * is never answered; and while it is bound to loopback, a request must name an IP address or localhost as its Host,
- * which a page whose name was made to point here (DNS rebinding) cannot.
+ * Every answer is JSON unless its route says otherwise.
  */
 
 import { isUtf8 } from 'node:buffer';
-import { isIP, type Socket } from 'node:net';
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
-import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
-import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX } from '../limits.js';
-import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
-import { LogError, type NewPublication } from '../log/log.js';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { API_BODY_BYTES_MAX, CHANNEL_NAME_BYTES_MAX } from '../limits.js';
+import { isLoopback } from '../loopback.js';
 import type { Logger } from '../manager/logger.js';
 import type { Publisher } from '../manager/publisher.js';
-import type { Receipt } from '../manager/receipts.js';
+import { Access, addAccessChecks } from './access.js';
+import { ApiError, addErrorAnswers, answerFrameworkError, refuseConnection } from './errors.js';
+import type { ApiKeys } from './keys.js';
+import { addMethodAnswers } from './methods.js';
+import { addPublishRoutes } from './routes/publish.js';
+import { addStatusRoutes } from './routes/status.js';
+import { FORMATS } from './schemas.js';
 
 /** Time for a whole request to arrive, headers and body. */
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -31,13 +29,24 @@ const CONNECTION_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_MS = 30_000;
 const CONNECTIONS_MAX = 1024;
 
+/**
+ * Adds routes of one subject. Each route says which right it needs: `config: {require: 'admin'}` (access.ts); who asks is
+ * `request.apiKey`, and `checkChannel` refuses a channel that is not the key's.
+ *
+ * @param access for routes that are shown a key in another way than the header
+ */
+export type Routes = (app: FastifyInstance, access: Access) => void;
+
 export interface ApiOptions {
   publisher: Pick<Publisher, 'publish'>;
   /** What GET /v1/status answers. */
   status: () => object;
   /** Where it will listen: decides whether Host is checked. */
   host: string;
+  keys: ApiKeys;
   logger: Logger;
+  /** Further routes: of the dashboard, the metrics … */
+  routes?: readonly Routes[];
 }
 
 export interface Api {
@@ -47,57 +56,7 @@ export interface Api {
   close(): Promise<void>;
 }
 
-interface PublishBody {
-  channel: string;
-  data: unknown;
-  id?: string;
-}
-
-/** An error that the client is told. */
-class ApiError extends Error {
-  readonly statusCode: number;
-  readonly code: string;
-  readonly field: string | undefined;
-
-  constructor(statusCode: number, code: string, message: string, field?: string) {
-    super(message);
-    this.statusCode = statusCode;
-    this.code = code;
-    this.field = field;
-  }
-}
-
-const publicationSchema = {
-  type: 'object',
-  required: ['channel', 'data'],
-  additionalProperties: false,
-  properties: {
-    channel: { type: 'string', format: 'channel' },
-    data: {},
-    id: { type: 'string', format: 'publication-id' },
-  },
-};
-
-/** The formats of publicationSchema, and each one's rule in words. */
-const FORMATS = { channel: isChannelName, 'publication-id': isPublicationId };
-const FORMAT_RULES: Record<string, string> = {
-  channel: CHANNEL_NAME_RULE,
-  'publication-id': `1 to ${PUBLICATION_ID_BYTES_MAX} bytes of UTF-8`,
-};
-
-const publishSchema = {
-  body: {
-    if: { type: 'array' },
-    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
-    then: { type: 'array', minItems: 1, maxItems: BATCH_PUBLICATIONS_MAX, items: publicationSchema },
-    else: publicationSchema,
-  },
-};
-
-/** Paths and what they take, for 405. */
-const METHODS: Record<string, string> = { '/v1/publish': 'POST', '/v1/status': 'GET, HEAD' };
-
-export function createApi({ publisher, status, host, logger }: ApiOptions): Api {
+export function createApi({ publisher, status, host, keys, logger, routes = [] }: ApiOptions): Api {
   const app = Fastify({
     bodyLimit: API_BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -105,31 +64,22 @@ export function createApi({ publisher, status, host, logger }: ApiOptions): Api 
     keepAliveTimeout: KEEP_ALIVE_MS,
     http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUTS_LOOK_MS },
     forceCloseConnections: true,
+    // A channel's name in a path: each byte of it may be escaped by three.
+    routerOptions: { maxParamLength: 3 * CHANNEL_NAME_BYTES_MAX },
     clientErrorHandler: (error, socket) => refuseConnection(error as NodeJS.ErrnoException, socket),
-    frameworkErrors: (error, _request, reply) => {
-      const untyped: FastifyReply = reply as never;
-      void untyped.status(error.statusCode ?? 400).send({ error: { code: 'invalid', message: error.message } });
-    },
+    frameworkErrors: (error, _request, reply) => answerFrameworkError(error, reply as never),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, formats: FORMATS } },
   });
   app.server.maxConnections = CONNECTIONS_MAX;
-  app.removeAllContentTypeParsers();
-  // Data is passed on as JSON text and never merged into an object, so a key __proto__ in it does no harm.
-  const parseJson = app.getDefaultJsonParser('ignore', 'ignore');
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    // Decoded leniently, a wrong byte in a channel's name would make it another channel.
-    if (isUtf8(body)) parseJson(request, body.toString(), done);
-    else done(new ApiError(400, 'invalid', 'the body is not UTF-8'));
-  });
-  if (isLoopback(host)) app.addHook('onRequest', async (request) => checkHost(request.headers.host));
+  readOnlyJson(app);
   addErrorAnswers(app, logger);
+  const access = new Access(keys, logger);
+  addAccessChecks(app, access, isLoopback(host));
+  addMethodAnswers(app);
 
-  app.post<{ Body: PublishBody | PublishBody[] }>('/v1/publish', { schema: publishSchema }, async ({ body }) => {
-    if (!Array.isArray(body)) return toAnswer((await publisher.publish([encode(body, '')]))[0]!);
-    const receipts = await publisher.publish(body.map((publication, i) => encode(publication, `[${i}].`)));
-    return receipts.map(toAnswer);
-  });
-  app.get('/v1/status', async () => status());
+  addPublishRoutes(app, publisher);
+  addStatusRoutes(app, status);
+  for (const add of routes) add(app, access);
 
   return {
     listen: async (address, port) => {
@@ -140,120 +90,14 @@ export function createApi({ publisher, status, host, logger }: ApiOptions): Api 
   };
 }
 
-/** A string is delivered as its text, anything else as its JSON. */
-function encode({ channel, data, id }: PublishBody, prefix: string): NewPublication {
-  const text = typeof data === 'string';
-  const encoded = Buffer.from(text ? data : jsonText(data, `${prefix}data`));
-  if (encoded.length > MESSAGE_BYTES_MAX) {
-    const message = `data must have at most ${MESSAGE_BYTES_MAX} bytes, it has ${encoded.length}`;
-    throw new ApiError(413, 'too_large', message, `${prefix}data`);
-  }
-  return { channel, kind: text ? KIND_TEXT : KIND_JSON, data: encoded, ...(id !== undefined && { id }) };
-}
-
-/** JSON.parse takes what is nested to any depth, JSON.stringify only what fits the stack. */
-function jsonText(data: unknown, field: string): string {
-  try {
-    return JSON.stringify(data);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new ApiError(400, 'invalid', `${field} is nested too deeply`, field);
-  }
-}
-
-function toAnswer({ cursor, status, receivers, duplicate }: Receipt): object {
-  return { cursor, status, receivers, ...(duplicate && { duplicate }) };
-}
-
-/** A lone surrogate has no UTF-8: two such ids could become one. */
-function isPublicationId(id: string): boolean {
-  return id.length > 0 && Buffer.byteLength(id) <= PUBLICATION_ID_BYTES_MAX && !/\p{Surrogate}/u.test(id);
-}
-
-function addErrorAnswers(app: FastifyInstance, logger: Logger): void {
-  app.setNotFoundHandler(async (request, reply) => {
-    const path = request.url.split('?', 1)[0]!;
-    const allowed = METHODS[path];
-    if (allowed === undefined) throw new ApiError(404, 'not_found', `there is no ${path}`);
-    reply.header('allow', allowed);
-    throw new ApiError(405, 'method_not_allowed', `${path} takes ${allowed}, not ${request.method}`);
+/** Bodies are application/json in UTF-8, and nothing else is read. */
+function readOnlyJson(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  // Data is passed on as JSON text and never merged into an object, so a key __proto__ in it does no harm.
+  const parseJson = app.getDefaultJsonParser('ignore', 'ignore');
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    // Decoded leniently, a wrong byte in a channel's name would make it another channel.
+    if (isUtf8(body)) parseJson(request, body.toString(), done);
+    else done(new ApiError(400, 'invalid', 'the body is not UTF-8'));
   });
-
-  app.setErrorHandler<FastifyError>(async (error, request, reply) => {
-    const answer = toApiError(error);
-    if (answer.statusCode === 500) logger.error('request failed', { url: request.url, stack: error.stack });
-    // What is left of a body that was refused unread would be taken for the next request.
-    if (answer.statusCode === 413) reply.header('connection', 'close');
-    reply.status(answer.statusCode);
-    const { code, message, field } = answer;
-    return { error: { code, message, ...(field !== undefined && { field }) } };
-  });
-}
-
-/** Answers what is no HTTP request, or came too slowly or too large for Node's parser, and closes. */
-function refuseConnection({ code }: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const answers: Record<string, [status: string, code: string]> = {
-    ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'timeout'],
-    HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'too_large'],
-  };
-  const [status, name] = answers[code ?? ''] ?? ['400 Bad Request', 'invalid'];
-  const body = JSON.stringify({ error: { code: name, message: status.slice(4) } });
-  const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
-  socket.end(`${head}\r\n\r\n${body}`, () => socket.destroy());
-}
-
-function toApiError(error: FastifyError): ApiError {
-  if (error instanceof ApiError) return error;
-  // The manager says why, in its log; publishers may be strangers to its disks.
-  if (error instanceof LogError)
-    return new ApiError(503, 'log_failed', 'the log cannot keep publications now; try again');
-  const problem = error.validation?.[0];
-  if (problem !== undefined) {
-    const at = fieldName(problem.instancePath);
-    const { missingProperty, additionalProperty } = problem.params as Record<string, string | undefined>;
-    const inner = missingProperty ?? additionalProperty;
-    const field = inner === undefined ? at : at === '' ? inner : `${at}.${inner}`;
-    const subject = field === '' ? 'the body' : field;
-    let message = `${subject} ${problem.message}`;
-    if (missingProperty !== undefined) message = `${subject} is missing`;
-    else if (additionalProperty !== undefined) message = `${subject} is not known`;
-    else if (problem.keyword === 'format')
-      message = `${subject} must be ${FORMAT_RULES[(problem.params as { format: string }).format]}`;
-    return new ApiError(400, 'invalid', message, field === '' ? undefined : field);
-  }
-  switch (error.code) {
-    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new ApiError(415, 'unsupported_media_type', 'the content type must be application/json');
-    case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new ApiError(413, 'too_large', `a request must have at most ${API_BODY_BYTES_MAX} bytes`);
-  }
-  const statusCode = error.statusCode ?? 500;
-  if (statusCode >= 500) return new ApiError(500, 'internal', 'the manager failed; its log says why');
-  return new ApiError(
-    statusCode,
-    'invalid',
-    error instanceof SyntaxError ? `no JSON: ${error.message}` : error.message,
-  );
-}
-
-/** `/3/channel` of a JSON pointer is `[3].channel`. */
-function fieldName(pointer: string): string {
-  return pointer
-    .replace(/\/(\d+)/g, '[$1]')
-    .replace(/^\//, '')
-    .replace(/\//g, '.');
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
-}
-
-function checkHost(header: string | undefined): void {
-  const host = (header ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
-  if (host === 'localhost' || isIP(host) !== 0) return;
-  throw new ApiError(403, 'host_refused', 'the Host of a request must be an IP address or localhost');
 }

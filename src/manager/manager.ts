@@ -9,6 +9,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Api, createApi } from '../api/api.js';
+import { ApiKeys } from '../api/keys.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
@@ -117,7 +118,8 @@ export class Manager {
     this.#server = new LinkServer({ path, log, queue, fanOut, publisher, logger, events: this.#supervisor });
     this.#supervisor.attach(this.#server);
     this.#classicPort = new ClassicPort(publisher, queue, logger);
-    this.#api = createApi({ publisher, status: () => this.status(), host: options.apiHost, logger });
+    const keys = new ApiKeys(null);
+    this.#api = createApi({ publisher, status: () => this.status(), host: options.apiHost, keys, logger });
   }
 
   /** `http://host:port` of the API, as bound. */

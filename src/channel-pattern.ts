@@ -29,8 +29,43 @@ export function matches({ prefix, exact }: ChannelPattern, channel: string): boo
   return exact ? channel === prefix : channel.startsWith(prefix);
 }
 
+/** Patterns for names as they come in requests: strings, or bytes of which no string is made. */
+export class ChannelPatterns {
+  /** Every name matches. */
+  readonly all: boolean;
+  /** No name does. */
+  readonly none: boolean;
+  readonly #patterns: readonly ChannelPattern[];
+  readonly #prefixes: readonly Uint8Array[];
+
+  constructor(patterns: readonly string[]) {
+    this.#patterns = patterns.map(parsePattern);
+    this.#prefixes = this.#patterns.map(({ prefix }) => Buffer.from(prefix));
+    this.all = patterns.includes('*');
+    this.none = patterns.length === 0;
+  }
+
+  has(channel: string): boolean {
+    return this.#patterns.some((pattern) => matches(pattern, channel));
+  }
+
+  /** Whether the name bytes[start..end) matches. */
+  hasBytes(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.all) return true;
+    for (let i = 0; i < this.#prefixes.length; i++) {
+      const prefix = this.#prefixes[i];
+      const length = end - start;
+      if (this.#patterns[i].exact ? length !== prefix.length : length < prefix.length) continue;
+      let at = 0;
+      while (at < prefix.length && bytes[start + at] === prefix[at]) at++;
+      if (at === prefix.length) return true;
+    }
+    return false;
+  }
+}
+
 /** Whether a channel's name matches one of the patterns. */
 export function channelMatcher(patterns: readonly string[]): (channel: string) => boolean {
-  const parsed = patterns.map(parsePattern);
-  return (channel) => parsed.some((pattern) => matches(pattern, channel));
+  const parsed = new ChannelPatterns(patterns);
+  return (channel) => parsed.has(channel);
 }

@@ -96,6 +96,14 @@ export const SUBSCRIBES_PENDING_MAX = CHANNELS_PER_CONNECTION_MAX;
 /** Requests of one connection to publish that have no answer yet. */
 export const PUBLISHES_PENDING_MAX = 1000;
 
+// Tokens of clients.
+/** What a worker keeps of each client that came with a token, on average: cells of 16 bytes for its subject and its rights. */
+export const IDENTITY_CELLS = 16;
+/** All tokens are looked at once in this time: one that has expired ends its connection within twice this. */
+export const EXPIRY_ROUND_MS = 500;
+/** Connections that one sweep ends for that: 25,000 a second of a worker. */
+export const EXPIRIES_PER_SWEEP_MAX = 5000;
+
 /** How long clients that read slowly may delay the verdict on a message that others already have: once to twice this. */
 export const SWEEP_MS = 200;
 

@@ -113,7 +113,7 @@ export function readUint32(bytes: Uint8Array, at: number): number {
   return readLength(bytes, at);
 }
 
-/** The JSON of a HELLO or STATS frame. Throws a SyntaxError where it is none. */
+/** The JSON of a frame that has some. Throws a SyntaxError where it is none. */
 export function readJson(bytes: Uint8Array, start: number, end: number): unknown {
   return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString());
 }

@@ -53,7 +53,7 @@ export class FrameWriter {
     this.#begin(type, 0);
   }
 
-  /** A frame whose payload is JSON (HELLO, STATS). */
+  /** A frame whose payload is JSON (HELLO, STATS, POLICY). */
   json(type: number, value: unknown): void {
     const text = JSON.stringify(value);
     const payloadBytes = Buffer.byteLength(text);

@@ -59,6 +59,8 @@ export const READ = 11;
 export const PUBLISH = 12;
 /** u32 request, JSON: the answer to an ASK, or why there is none (questions.ts). */
 export const ANSWER = 13;
+/** Empty: a token names a key that the worker does not have, where keys come from an address. Answered by POLICY, new or as before. */
+export const KEY_UNKNOWN = 15;
 
 /** In READ: the end of the log. */
 export const READ_NOW = 0xffff_ffff_ffff;
@@ -88,6 +90,8 @@ export const GAP = 38;
 export const PUBLISHED = 39;
 /** u48 sequence: everything up to here has been sent. About once a second. */
 export const POSITION = 40;
+/** JSON ClientPolicy (policy.ts): behind WELCOME, at each change, and in answer to KEY_UNKNOWN. A worker accepts nobody before its first. */
+export const POLICY = 41;
 /** u32 request, JSON `{op, …}`: a question off the path of publications (questions.ts). Answered by ANSWER, perhaps many turns later. */
 export const ASK = 42;
 

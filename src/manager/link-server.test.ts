@@ -260,6 +260,16 @@ describe('the queue over links', () => {
     await rig.listen();
     await worker(0, 'alice');
   });
+
+  test('a worker is told what clients may do as soon as it dials, and at each change', async () => {
+    rig.policies.change({ anonymous: ['public/*'] });
+    const fake = await worker(0);
+    await until(() => fake.policy !== null);
+    assert.deepEqual(fake.policy?.anonymous, ['public/*']);
+    rig.policies.change({ publish: ['chat/*'] });
+    await until(() => fake.policy?.publish[0] === 'chat/*');
+    assert.deepEqual(fake.policy, rig.policies.current);
+  });
 });
 
 /** Lets the event loop turn until the condition holds. */

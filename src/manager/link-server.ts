@@ -36,6 +36,7 @@ import { type Log, LogError } from '../log/log.js';
 import type { FanOut } from './fan-out.js';
 import { UnansweredError } from './inquiries.js';
 import type { Logger } from './logger.js';
+import type { Policies } from './policies.js';
 import type { Publisher } from './publisher.js';
 import type { Queue } from './queue.js';
 import {
@@ -77,6 +78,7 @@ export interface LinkServerParts {
   queue: Queue;
   fanOut: FanOut;
   publisher: Publisher;
+  policies: Policies;
   logger: Logger;
   events: LinkEvents;
 }
@@ -91,6 +93,9 @@ export class LinkServer {
   constructor(parts: LinkServerParts) {
     this.#parts = parts;
     this.#server = createServer((socket) => this.#accept(socket));
+    parts.policies.subscribe((policy) => {
+      for (const link of this.links.values()) link.policy(policy);
+    });
   }
 
   /** Listens, in the place of a socket that an ended manager left behind. The caller holds the run directory's lock. */
@@ -195,12 +200,12 @@ export class LinkServer {
       return null;
     }
     this.drop(worker);
-    const { log, queue, fanOut, logger, events } = this.#parts;
+    const { log, queue, fanOut, policies, logger, events } = this.#parts;
     const failed = (error: Error) => {
       if (!(error instanceof LogError)) throw error;
       logger.error('the log cannot be read; a link begins again', { worker, code: error.code, reason: error.message });
     };
-    const link = new WorkerLink({ socket, hello, log, queue, fanOut, failed });
+    const link = new WorkerLink({ socket, hello, log, queue, fanOut, policy: policies.current, failed });
     this.links.set(worker, link);
     queue.workerJoined(worker, link);
     fanOut.workerJoined(worker, link);

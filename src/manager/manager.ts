@@ -11,6 +11,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Api, createApi } from '../api/api.js';
 import { ApiKeys } from '../api/keys.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
+import { OPEN_POLICY } from '../link/policy.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { Log, LogError } from '../log/log.js';
@@ -20,6 +21,7 @@ import { LinkServer } from './link-server.js';
 import { atMostEvery, createLogger, type Logger } from './logger.js';
 import { openLog } from './open-log.js';
 import type { ServeOptions } from './options.js';
+import { Policies } from './policies.js';
 import { Publisher } from './publisher.js';
 import { Queue } from './queue.js';
 import { Receipts } from './receipts.js';
@@ -73,6 +75,7 @@ export class Manager {
   readonly #queue: Queue;
   readonly #fanOut: FanOut;
   readonly #publisher: Publisher;
+  readonly #policies: Policies;
   readonly #server: LinkServer;
   readonly #supervisor: Supervisor;
   readonly #classicPort: ClassicPort;
@@ -92,7 +95,7 @@ export class Manager {
     directory: RunDirectory,
     log: Log,
   ) {
-    const { runDirectory, workers, maxConnections, orphanSeconds, reactor, clientPublish, testEcho } = options;
+    const { runDirectory, workers, maxConnections, orphanSeconds, reactor, testEcho } = options;
     this.#options = options;
     this.#directory = directory;
     this.#log = log;
@@ -108,14 +111,16 @@ export class Manager {
     const connectionsPerWorker = Math.ceil(maxConnections / workers);
     this.#supervisor = new Supervisor(
       {
-        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds, reactor, clientPublish, testEcho },
+        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds, reactor, testEcho },
         ...(workerMain !== undefined && { workerMain }),
         ...(silenceMs !== undefined && { silenceMs }),
       },
       logger,
     );
     const path = `${runDirectory}/manager.sock`;
-    this.#server = new LinkServer({ path, log, queue, fanOut, publisher, logger, events: this.#supervisor });
+    this.#policies = new Policies({ ...OPEN_POLICY, publish: options.clientPublish });
+    const policies = this.#policies;
+    this.#server = new LinkServer({ path, log, queue, fanOut, publisher, policies, logger, events: this.#supervisor });
     this.#supervisor.attach(this.#server);
     this.#classicPort = new ClassicPort(publisher, queue, logger);
     const keys = new ApiKeys(null);

@@ -56,7 +56,6 @@ export interface SupervisorOptions {
   connectionsPerWorker: number;
   orphanSeconds: number;
   reactor: WorkerConfig['reactor'];
-  clientPublish: string[];
   testEcho: boolean;
   /** Path of the worker's main module; a test has its own. */
   workerMain?: string;
@@ -185,8 +184,7 @@ export class Supervisor {
   }
 
   #spawn(worker: number): void {
-    const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, clientPublish, testEcho, workerMain } =
-      this.#options;
+    const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, testEcho, workerMain } = this.#options;
     const config: WorkerConfig = {
       worker,
       runDirectory,
@@ -194,7 +192,6 @@ export class Supervisor {
       maxConnections: connectionsPerWorker,
       orphanSeconds,
       reactor,
-      clientPublish,
       testEcho,
     };
     const main = workerMain ?? fileURLToPath(new URL('../worker/main.js', import.meta.url));

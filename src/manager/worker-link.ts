@@ -8,7 +8,8 @@
 
 import type { Socket } from 'node:net';
 import { FrameReader, type FrameVisitor } from '../link/frame-reader.js';
-import { FAN_OUT_RECEIPT, type Hello } from '../link/frames.js';
+import { FAN_OUT_RECEIPT, type Hello, POLICY } from '../link/frames.js';
+import type { ClientPolicy } from '../link/policy.js';
 import type { WorkerStats } from '../link/stats.js';
 import type { Log, Publication } from '../log/log.js';
 import { CatchUp } from './catch-up.js';
@@ -28,6 +29,7 @@ export interface WorkerLinkParts {
   log: Log;
   queue: Queue;
   fanOut: FanOut;
+  policy: ClientPolicy;
   /** The log could not be read; the link has been ended, and the worker dials again. */
   failed(error: Error): void;
 }
@@ -51,8 +53,8 @@ export class WorkerLink implements QueueLink, FanOutLink {
   /** Sequence and name of the queue's messages that wait for the socket to drain, in order. */
   #deferred: { sequence: number; channel: string; name: Buffer }[] = [];
 
-  /** Answers HELLO: WELCOME is the link's first frame. */
-  constructor({ socket, hello, log, queue, fanOut, failed }: WorkerLinkParts) {
+  /** Answers HELLO: WELCOME is the link's first frame, POLICY the second. */
+  constructor({ socket, hello, log, queue, fanOut, policy, failed }: WorkerLinkParts) {
     this.#socket = socket;
     this.hello = hello;
     this.#log = log;
@@ -61,7 +63,7 @@ export class WorkerLink implements QueueLink, FanOutLink {
     this.#outlet = new LinkOutlet(socket);
     this.inquiries = new Inquiries(this.#outlet);
     this.#outlet.frames.welcome(fanOut.position, log.epoch);
-    this.#outlet.flushLater();
+    this.policy(policy);
     const common = {
       log,
       outlet: this.#outlet,
@@ -143,6 +145,12 @@ export class WorkerLink implements QueueLink, FanOutLink {
     this.stats = stats;
     if (this.#catchUp.behind) return;
     this.#outlet.frames.position(this.#fanOut.position);
+    this.#outlet.flushLater();
+  }
+
+  /** What clients may do from now on. */
+  policy(policy: ClientPolicy): void {
+    this.#outlet.frames.json(POLICY, policy);
     this.#outlet.flushLater();
   }
 

@@ -19,7 +19,8 @@ import {
   ROUTE_WEBSOCKET,
 } from './requests.js';
 
-const requests = new Requests({ testEcho: true, publishing: true });
+const requests = new Requests({ testEcho: true });
+requests.publishing = true;
 
 /** Routes a request whose bytes stand between others, and wipes them: what is needed was copied. */
 function routed(requestLine: string, fields: string[] = [], router = requests): number {
@@ -235,7 +236,7 @@ test('a publication needs a length that is not too large, and its type', () => {
 });
 
 test('where clients may not publish at all, no body is read', () => {
-  const quiet = new Requests({ testEcho: false, publishing: false });
+  const quiet = new Requests({ testEcho: false });
   assert.equal(routed('POST /v1/publish HTTP/1.1', ['Content-Length: 5'], quiet), 403);
   assert.equal(routed('GET /v1/publish HTTP/1.1', [], quiet), 405);
 });
@@ -306,7 +307,7 @@ test('the echo is there where it was asked for', () => {
   assert.equal(routed('HEAD /echo HTTP/1.1'), 426);
   assert.equal(routed('PUT /echo HTTP/1.1'), 405);
   assert.equal(requests.allow, ALLOW_ALL);
-  const production = new Requests({ testEcho: false, publishing: false });
+  const production = new Requests({ testEcho: false });
   assert.equal(routed('POST /echo HTTP/1.1', ['Content-Length: 5'], production), ROUTE_CLASSIC);
   assert.equal(routed('GET /echo HTTP/1.1', UPGRADE, production), ROUTE_CLASSIC);
 });

@@ -96,7 +96,6 @@ const OK = 0;
 
 export class Requests {
   readonly #testEcho: boolean;
-  readonly #publishing: boolean;
 
   /** The names one behind the other, each once; that of channel i ends at `channelEnds[i]`, where the next one begins. */
   readonly channels = new Uint8Array(REQUEST_LINE_BYTES_MAX);
@@ -113,6 +112,8 @@ export class Requests {
   callbackLength = 0;
   /** After ROUTE_ANSWER: the whole response, borrowed. */
   answer: Uint8Array = new Uint8Array(0);
+  /** Whether clients may publish on some channel; else POST /v1/publish is refused with its head. */
+  publishing = false;
   /** After 405: what the path takes. */
   allow = ALLOW_READ;
 
@@ -122,11 +123,9 @@ export class Requests {
 
   /**
    * @param options.testEcho serve `/echo`
-   * @param options.publishing clients may publish on some channel; else POST /v1/publish is refused with its head
    */
-  constructor(options: { testEcho: boolean; publishing: boolean }) {
+  constructor(options: { testEcho: boolean }) {
     this.#testEcho = options.testEcho;
-    this.#publishing = options.publishing;
   }
 
   /** Where the name of channel i begins in `channels`. */
@@ -177,7 +176,7 @@ export class Requests {
 
   /** What can be refused before the body is read. */
   #bodyRoute(bytes: Uint8Array, head: RequestHead, route: number): number {
-    if (route === ROUTE_PUBLISH && !this.#publishing) return 403;
+    if (route === ROUTE_PUBLISH && !this.publishing) return 403;
     if (head.contentLength < 0 && !head.chunked) return 411;
     if (head.contentLength > CLIENT_BODY_BYTES_MAX) return 413;
     // Pages of other origins may send other types without a preflight (Fetch standard, section 2.2.2).

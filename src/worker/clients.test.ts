@@ -47,8 +47,6 @@ describe('clients', () => {
       subscribers: new Subscriptions(CAPACITY, 8, [1, 2]),
       timers: new TimerWheel(),
       maxConnections: 4,
-      mayPublish: () => false,
-      publishing: false,
       testEcho: false,
       clock: () => nowMs,
       reports: {

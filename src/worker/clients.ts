@@ -22,6 +22,7 @@ import {
   SWEEP_MS,
   UNREAD_ANSWERS_BYTES_MAX,
 } from '../limits.js';
+import type { ClientPolicy } from '../link/policy.js';
 import type { ConnectionsByTransport } from '../link/stats.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
@@ -48,6 +49,7 @@ import {
   ROUTE_WEBSOCKET,
 } from '../transports/requests.js';
 import { openHandshake } from '../websocket/handshake.js';
+import { Access } from './access.js';
 import { ConnectionControl } from './connection-control.js';
 import {
   type Connections,
@@ -109,6 +111,7 @@ export class Clients {
   readonly #head = new RequestHead();
   readonly #expired = (connection: number): void => this.#timedOut(connection);
   readonly #maxConnections: number;
+  readonly access: Access;
   readonly queue: QueueWaiters;
   readonly streams: Streams;
   readonly posts: Posts;
@@ -134,10 +137,6 @@ export class Clients {
     timers: TimerWheel;
     reports: ClientReports;
     maxConnections: number;
-    /** Whether clients may publish to a channel. */
-    mayPublish: (channel: string) => boolean;
-    /** Clients may publish to some channel. */
-    publishing: boolean;
     /** Serve /echo. */
     testEcho: boolean;
     /** Milliseconds; never goes back. */
@@ -149,10 +148,11 @@ export class Clients {
     this.#maxConnections = parts.maxConnections;
     this.#sweptMs = parts.clock();
     this.#classic = new ClassicTransport(parts.buffers);
-    this.#requests = new Requests({ testEcho: parts.testEcho, publishing: parts.publishing });
+    this.#requests = new Requests({ testEcho: parts.testEcho });
     this.#wire = new Wire(parts.buffers);
     this.#control = new ConnectionControl(parts, this);
-    const shared = { ...parts, control: this.#control, wire: this.#wire };
+    this.access = new Access(parts.connections.capacity);
+    const shared = { ...parts, control: this.#control, wire: this.#wire, access: this.access };
     this.queue = new QueueWaiters({ ...shared, subscriptions: parts.waiters, classic: this.#classic });
     this.streams = new Streams({ ...shared, subscriptions: parts.subscribers });
     this.posts = new Posts(shared);
@@ -283,6 +283,12 @@ export class Clients {
   announce(): void {
     this.queue.announce();
     this.streams.announce();
+  }
+
+  /** What clients may do from now on. */
+  applyPolicy(policy: ClientPolicy): void {
+    this.access.apply(policy);
+    this.#requests.publishing = this.access.publishing;
   }
 
   managerFound(epoch: string, last: number): void {

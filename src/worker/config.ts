@@ -10,8 +10,6 @@ export interface WorkerConfig {
   maxConnections: number;
   orphanSeconds: number;
   reactor: 'io-uring' | 'epoll';
-  /** Channels to which clients may publish: names, or prefixes followed by `*`. */
-  clientPublish: string[];
   /** Serve /echo, for conformance suites. */
   testEcho: boolean;
 }

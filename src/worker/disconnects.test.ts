@@ -12,7 +12,7 @@ describe('disconnects', () => {
   let rig: WorkerRig;
 
   beforeEach(() => {
-    rig = new WorkerRig({ mayPublish: () => true });
+    rig = new WorkerRig({ policy: { publish: ['*'] } });
     rig.welcome('e', 7);
   });
 

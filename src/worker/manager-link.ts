@@ -6,7 +6,7 @@
 
 import { join } from 'node:path';
 import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_PENDING_BYTES_MAX } from '../limits.js';
-import { FrameReader, readSequence, readUint32 } from '../link/frame-reader.js';
+import { FrameReader, readJson, readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
   ANSWER,
@@ -20,6 +20,7 @@ import {
   HISTORY,
   LISTENERS_SENT,
   NOT_WAITING,
+  POLICY,
   POSITION,
   PUBLISHED,
   SEND_LISTENERS,
@@ -30,6 +31,7 @@ import {
   WAITING,
   WELCOME,
 } from '../link/frames.js';
+import type { ClientPolicy } from '../link/policy.js';
 import type { WorkerStats } from '../link/stats.js';
 import { encodeUnixAddress } from '../linux/socket-address.js';
 import type { Reactor } from '../reactor/reactor.js';
@@ -50,6 +52,7 @@ export interface LinkOrders {
   announce(): void;
   deliver: QueueWaiters['deliver'];
   welcome: Streams['welcome'];
+  policy(policy: ClientPolicy): void;
   fanOut: Streams['fanOut'];
   history: CatchUps['history'];
   gap: Streams['gap'];
@@ -238,6 +241,9 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports 
         return;
       case WELCOME:
         orders.welcome(Buffer.from(bytes.subarray(start + SEQUENCE_BYTES, end)).toString(), readSequence(bytes, start));
+        return;
+      case POLICY:
+        orders.policy(readJson(bytes, start, end) as ClientPolicy);
         return;
       case STOP:
         orders.stop();

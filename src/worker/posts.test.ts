@@ -20,7 +20,7 @@ describe('publishing by POST', () => {
   let rig: WorkerRig;
 
   beforeEach(() => {
-    rig = new WorkerRig({ mayPublish: (channel) => channel.startsWith('chat/'), testEcho: true });
+    rig = new WorkerRig({ policy: { publish: ['chat/*'] }, testEcho: true });
     rig.welcome('e', 7);
     rig.clients.accepted(1);
   });

@@ -21,11 +21,11 @@ import { echoAnswer, type Published, publishAnswer, publishRefusal } from '../tr
 import {
   type ClientPublication,
   isRefusal,
-  type PublishRule,
   parsePublishBody,
   type Refusal,
   UNAVAILABLE,
 } from '../transports/publishing.js';
+import type { Access } from './access.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, FLAG_CLOSES, PHASE_BODY, PHASE_PUBLISHING } from './connections.js';
 
@@ -56,8 +56,7 @@ export class Posts {
   readonly #connections: Connections;
   readonly #control: ConnectionControl;
   readonly #reports: PublishReports;
-  /** Whether clients may publish to a channel. */
-  readonly mayPublish: PublishRule;
+  readonly #access: Access;
   readonly #bodies = new Map<number, { reader: BodyReader; echo: boolean }>();
   #bodiesBytes = 0;
   readonly #byRequest = new Map<number, { publishing: Publishing; index: number }>();
@@ -70,12 +69,12 @@ export class Posts {
     connections: Connections;
     control: ConnectionControl;
     reports: PublishReports;
-    mayPublish: PublishRule;
+    access: Access;
   }) {
     this.#connections = parts.connections;
     this.#control = parts.control;
     this.#reports = parts.reports;
-    this.mayPublish = parts.mayPublish;
+    this.#access = parts.access;
   }
 
   // ── Bodies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,7 +135,7 @@ export class Posts {
     this.#connections.phase[connection] = PHASE_PUBLISHING;
     const refused = (refusal: Refusal) =>
       this.#answer(connection, (keepAlive) => publishRefusal(refusal, keepAlive, Date.now()));
-    const request = parsePublishBody(body, this.mayPublish);
+    const request = parsePublishBody(body, (channel) => this.#access.mayPublish(connection, channel));
     if (isRefusal(request)) {
       refused(request);
       return;

@@ -16,8 +16,11 @@ describe('WebSockets', () => {
   let rig: WorkerRig;
 
   beforeEach(() => {
-    const mayPublish = (channel: string) => channel.startsWith('chat/');
-    rig = new WorkerRig({ extraSubscriptions: 2 * CHANNELS_PER_CONNECTION_MAX, mayPublish, testEcho: true });
+    rig = new WorkerRig({
+      extraSubscriptions: 2 * CHANNELS_PER_CONNECTION_MAX,
+      policy: { publish: ['chat/*'] },
+      testEcho: true,
+    });
     rig.welcome('e', 7);
     rig.openWebSocket(1);
     assert.match(rig.sent(1), /^HTTP\/1\.1 101 /);

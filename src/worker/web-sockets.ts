@@ -36,6 +36,7 @@ import {
   textFrame,
 } from '../websocket/frame.js';
 import { type ReaderState, type WebSocketEvents, WebSocketReader } from '../websocket/reader.js';
+import type { Access } from './access.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, FLAG_ECHO, FORMAT_SHIFT, PHASE_STREAMING } from './connections.js';
 import type { Posts } from './posts.js';
@@ -48,6 +49,7 @@ export class WebSockets implements WebSocketEvents {
   readonly #control: ConnectionControl;
   readonly #streams: Streams;
   readonly #posts: Posts;
+  readonly #access: Access;
   readonly #reader = new WebSocketReader(this, CLIENT_MESSAGE_BYTES_MAX);
   readonly #echoReader: WebSocketReader;
   readonly #states = new Map<number, ReaderState>();
@@ -61,11 +63,13 @@ export class WebSockets implements WebSocketEvents {
     control: ConnectionControl;
     streams: Streams;
     posts: Posts;
+    access: Access;
   }) {
     this.#connections = parts.connections;
     this.#control = parts.control;
     this.#streams = parts.streams;
     this.#posts = parts.posts;
+    this.#access = parts.access;
     this.#echoReader = new WebSocketReader(this, ECHO_BYTES_MAX);
   }
 
@@ -136,7 +140,7 @@ export class WebSockets implements WebSocketEvents {
 
   /** @returns false where the connection is gone */
   #request(connection: number, text: string): boolean {
-    const message = parseClientMessage(text, this.#cursor, this.#posts.mayPublish);
+    const message = parseClientMessage(text, this.#cursor, (channel) => this.#access.mayPublish(connection, channel));
     const { ref } = message;
     switch (message.type) {
       case 'subscribe':

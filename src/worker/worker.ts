@@ -6,9 +6,9 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { channelMatcher } from '../channel-pattern.js';
 import { EXTRA_SUBSCRIPTIONS_MAX, LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../limits.js';
 import { LINK_VERSION } from '../link/frames.js';
+import type { ClientPolicy } from '../link/policy.js';
 import { sendDescriptors } from '../linux/descriptors.js';
 import { errnoName, SystemError } from '../linux/errno.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
@@ -41,6 +41,7 @@ export class Worker implements ReactorEvents {
   readonly #memory = new MemoryAtRest(performance.now());
   #startMemoryBytes = 0;
   #accepting = true;
+  #listening = false;
   #stopping = false;
   /** When to end at the latest, once stopping. */
   #stopByMs = 0;
@@ -74,7 +75,8 @@ export class Worker implements ReactorEvents {
       }),
       announce: () => this.#clients.announce(),
       deliver: (...publication) => this.#clients.queue.deliver(...publication),
-      welcome: (epoch, last) => this.#welcomed(epoch, last),
+      welcome: (epoch, last) => this.#clients.managerFound(epoch, last),
+      policy: (policy) => this.#told(policy),
       fanOut: (...publication) => this.#clients.streams.fanOut(...publication),
       history: (...page) => this.#clients.streams.catchUps.history(...page),
       gap: (...gap) => this.#clients.streams.gap(...gap),
@@ -103,8 +105,6 @@ export class Worker implements ReactorEvents {
       timers: new TimerWheel(),
       reports: this.#link,
       maxConnections: config.maxConnections,
-      mayPublish: channelMatcher(config.clientPublish),
-      publishing: config.clientPublish.length > 0,
       testEcho: config.testEcho,
       clock: () => performance.now(),
     });
@@ -130,11 +130,14 @@ export class Worker implements ReactorEvents {
     this.#clients.stop();
   }
 
-  /** There is a log. Without one nobody could be told a cursor, so the first one is what accepting begins with. */
-  #welcomed(epoch: string, last: number): void {
-    const first = this.#clients.streams.epoch === '';
-    this.#clients.managerFound(epoch, last);
-    if (!first || this.#stopping) return;
+  /**
+   * What clients may do. Behind it there is a log too (WELCOME goes before): without one nobody could be told a cursor, so the first
+   * policy is what accepting begins with.
+   */
+  #told(policy: ClientPolicy): void {
+    this.#clients.applyPolicy(policy);
+    if (this.#listening || this.#stopping) return;
+    this.#listening = true;
     this.#startMemoryBytes = ownMemoryBytes();
     for (const listener of this.#config.listeners) this.#reactor.listen(listener.descriptor);
   }

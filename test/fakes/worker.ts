@@ -15,6 +15,7 @@ import {
   HISTORY,
   LINK_VERSION,
   NOT_WAITING,
+  POLICY,
   POSITION,
   PUBLISHED,
   STATS,
@@ -23,6 +24,7 @@ import {
   WAITING,
   WELCOME,
 } from '../../src/link/frames.js';
+import type { ClientPolicy } from '../../src/link/policy.js';
 import type { WorkerStats } from '../../src/link/stats.js';
 
 /** A frame from the manager: what its type carries, the rest 0 or empty. */
@@ -46,6 +48,8 @@ export class FakeWorker {
   readonly socket: Socket;
   /** WELCOME, when it has come. */
   welcome: { last: number; epoch: string } | null = null;
+  /** The last POLICY. */
+  policy: ClientPolicy | null = null;
   /** The last POSITION. */
   position = -1;
   readonly #writer = new FrameWriter();
@@ -61,6 +65,7 @@ export class FakeWorker {
       reader.read(chunk, (type, bytes, start, end) => {
         const payload = Buffer.from(bytes.subarray(start, end));
         if (type === WELCOME) this.welcome = { last: readSequence(payload, 0), epoch: payload.toString('latin1', 6) };
+        else if (type === POLICY) this.policy = JSON.parse(payload.toString()) as ClientPolicy;
         else if (type === POSITION) this.position = readSequence(payload, 0);
         else this.#told.push(decode(type, payload));
       });

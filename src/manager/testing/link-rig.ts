@@ -4,10 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Hello } from '../../link/frames.js';
+import { OPEN_POLICY } from '../../link/policy.js';
 import type { Log, LogError } from '../../log/log.js';
 import { FanOut } from '../fan-out.js';
 import { LinkServer } from '../link-server.js';
 import { createLogger } from '../logger.js';
+import { Policies } from '../policies.js';
 import { Publisher } from '../publisher.js';
 import { Queue } from '../queue.js';
 import { type Receipt, Receipts } from '../receipts.js';
@@ -18,6 +20,7 @@ export class LinkRig {
   readonly queue: Queue;
   readonly fanOut: FanOut;
   readonly publisher: Publisher;
+  readonly policies = new Policies(OPEN_POLICY);
   readonly server: LinkServer;
   /** Where workers dial. */
   readonly path: string;
@@ -38,9 +41,9 @@ export class LinkRig {
     this.receipts = new Receipts(timeoutMs);
     this.queue = new Queue(log, this.receipts, unreadable);
     this.fanOut = new FanOut(this.receipts, log.last);
-    const { path, receipts, queue, fanOut } = this;
+    const { path, receipts, queue, fanOut, policies } = this;
     this.publisher = new Publisher({ log, queue, fanOut, receipts, logger });
-    this.server = new LinkServer({ path, log, queue, fanOut, publisher: this.publisher, logger, events });
+    this.server = new LinkServer({ path, log, queue, fanOut, publisher: this.publisher, policies, logger, events });
   }
 
   listen(): Promise<void> {

@@ -3,6 +3,7 @@
  * bytes or events, and what the manager would be told comes out as frames.
  */
 
+import { type ClientPolicy, OPEN_POLICY } from '../../link/policy.js';
 import { SendBuffers } from '../../reactor/send-buffers.js';
 import { TimerWheel } from '../../reactor/timer-wheel.js';
 import { OPCODE_TEXT } from '../../websocket/frame.js';
@@ -30,7 +31,7 @@ export interface RigOptions {
   capacity?: number;
   /** Subscriptions beyond the first of each connection. */
   extraSubscriptions?: number;
-  mayPublish?: (channel: string) => boolean;
+  policy?: Partial<ClientPolicy>;
   testEcho?: boolean;
 }
 
@@ -53,7 +54,7 @@ export class WorkerRig {
   /** Buffers that the worker keeps: heartbeats. */
   readonly ownBytes: number;
 
-  constructor({ capacity = 16, extraSubscriptions = 32, mayPublish, testEcho = false }: RigOptions = {}) {
+  constructor({ capacity = 16, extraSubscriptions = 32, policy = {}, testEcho = false }: RigOptions = {}) {
     this.reactor = new ScriptedReactor(this.buffers, capacity);
     this.connections = new Connections(capacity);
     this.subscribers = new Subscriptions(capacity, extraSubscriptions, [1, 2]);
@@ -82,13 +83,12 @@ export class WorkerRig {
       subscribers: this.subscribers,
       timers: new TimerWheel(),
       maxConnections: capacity,
-      mayPublish: mayPublish ?? (() => false),
-      publishing: mayPublish !== undefined,
       testEcho,
       clock: () => this.nowMs,
       reports,
     };
     this.clients = new Clients(parts);
+    this.clients.applyPolicy({ ...OPEN_POLICY, ...policy });
     this.ownBytes = this.buffers.liveBytes;
   }
 

@@ -8,23 +8,25 @@ const TIMEOUT_MS = 5_000;
  * Calls the API: POST where there is a body, GET otherwise.
  *
  * @param api base address without a trailing slash
+ * @param key to show, where the API needs one
  * @throws OperatorError where it cannot be reached or answers with an error
  */
-export async function requestApi(api: string, path: string, body?: unknown): Promise<unknown> {
+export async function requestApi(
+  api: string,
+  path: string,
+  { body, key }: { body?: unknown; key?: string | undefined } = {},
+): Promise<unknown> {
   let response: Response;
   let text: string;
   try {
-    response = await fetch(
-      api + path,
-      body === undefined
-        ? { signal: AbortSignal.timeout(TIMEOUT_MS) }
-        : {
-            method: 'POST',
-            headers: { 'content-type': 'application/json' },
-            body: JSON.stringify(body),
-            signal: AbortSignal.timeout(TIMEOUT_MS),
-          },
-    );
+    response = await fetch(api + path, {
+      headers: {
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(key !== undefined && { authorization: `Bearer ${key}` }),
+      },
+      ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
     text = await response.text();
   } catch (error) {
     throw new OperatorError(
@@ -33,11 +35,26 @@ export async function requestApi(api: string, path: string, body?: unknown): Pro
   }
   const answer = parseJson(text);
   if (!response.ok) {
+    const cure = response.status === 401 ? ' (--api-key-file or MEGACOMET_API_KEY gives one)' : '';
     const message = (answer as { error?: { message?: unknown } } | undefined)?.error?.message;
-    throw new OperatorError(`the API at ${api} answered ${response.status}: ${String(message ?? response.statusText)}`);
+    throw new OperatorError(
+      `the API at ${api} answered ${response.status}: ${String(message ?? response.statusText)}${cure}`,
+    );
   }
   if (answer === undefined) throw new OperatorError(`the API at ${api} did not answer with JSON: is it MegaComet's?`);
   return answer;
+}
+
+/** Whether the API answers, whatever it says: it may want a key. */
+export async function isReachable(api: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${api}/v1/status`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    await response.arrayBuffer();
+    return true;
+  } catch {
+    // Whatever the cause, the caller asks again until its own time is over.
+    return false;
+  }
 }
 
 /** The cause of a failed fetch: undici wraps the socket's error. */

@@ -8,6 +8,7 @@ import { raiseDescriptorLimit } from '../linux/sockets.js';
 import type { ServeOptions } from '../manager/options.js';
 import { decideReactor, REACTOR_CHOICES, type ReactorChoice } from '../reactor/choose.js';
 import { choiceFlag, flag, listFlag } from './flag.js';
+import { addApiFlags } from './flags/api.js';
 import {
   completeServeOptions,
   defaultDataDirectory,
@@ -38,14 +39,21 @@ export function runDirectoryFlag(): Option {
 
 /** Declares the options of `serve` (and of `start`, which passes them on). */
 export function addServeFlags(command: Command): Command {
+  addApiFlags(command);
   return command
     .addOption(flag('--host <ip>', 'address for clients', parseHost, '127.0.0.1'))
-    .addOption(flag('--api-host <ip>', 'address for the API and the application port', parseHost, '127.0.0.1'))
+    .addOption(flag('--api-host <ip>', 'address for the API', parseHost, '127.0.0.1'))
     .addOption(
       flag('--client-ports <list>', 'ports for clients: list and ranges, 0: any free one', parsePorts, [8000], '8000'),
     )
     .addOption(
-      flag('--classic-port <port>', "application port of the 2011 protocol, or 'none'", parsePortOrNone, 9000, '9000'),
+      flag(
+        '--classic-port <port>',
+        "application port of the 2011 protocol, on loopback, or 'none'",
+        parsePortOrNone,
+        9000,
+        '9000',
+      ),
     )
     .addOption(flag('--api-port <port>', 'port of the HTTP API', parsePort, 9001))
     .addOption(

@@ -259,6 +259,7 @@ describe('the options of a server together', () => {
     assert.deepEqual(complete({}), {
       host: '127.0.0.1',
       apiHost: '127.0.0.1',
+      apiKeysFile: null,
       clientPorts: [8000],
       classicPort: 9000,
       apiPort: 9001,
@@ -278,6 +279,10 @@ describe('the options of a server together', () => {
 
   it('name the port that two listeners would share', () => {
     assert.throws(() => complete({ apiPort: 9000 }), /--api-port and --classic-port are both 9000/);
+    // The application port stays on loopback, wherever the API is.
+    const open = { apiHost: '10.0.0.1', apiKeys: '/etc/keys' };
+    assert.throws(() => complete({ ...open, clientPorts: [9000] }), /--classic-port 9000 is also one/);
+    complete({ ...open, clientPorts: [9001] });
     assert.throws(() => complete({ clientPorts: [8999, 9000] }), /--classic-port 9000 is also one of --client-ports/);
     assert.throws(() => complete({ host: '0.0.0.0', clientPorts: [9001] }), /--api-port 9001 is also/);
   });

@@ -13,9 +13,11 @@ import { CHANNEL_PATTERN_RULE, isChannelPattern } from '../channel-pattern.js';
 import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import type { RetentionRule } from '../log/log.js';
 import { parseRetentionRule } from '../log/retention.js';
+import { classicHost } from '../loopback.js';
 import type { ServeOptions } from '../manager/options.js';
 import type { ReactorChoice } from '../reactor/choose.js';
 import { UsageError } from './errors.js';
+import { type ApiFlags, assertApiKeys } from './flags/api.js';
 
 /**
  * Ports that one --client-ports may name. Each is a descriptor in each worker, and they have to fit into
@@ -39,9 +41,8 @@ export const LOG_CHOICES = ['memory', 'lmdb'] as const;
 export const FSYNC_CHOICES = ['always', 'interval', 'never'] as const;
 
 /** The flags of `serve` after parsing, before the computed defaults. */
-export interface ServeFlags {
+export interface ServeFlags extends ApiFlags {
   host: string;
-  apiHost: string;
   clientPorts: number[];
   classicPort: number | 'none';
   apiPort: number;
@@ -266,21 +267,16 @@ function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
-/** True for addresses that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  return host === '::1' || /^127\./.test(host);
-}
-
 function assertNoClash(flags: ServeFlags): void {
   const { classicPort, apiPort, clientPorts } = flags;
   if (apiPort !== 0 && apiPort === classicPort) {
     throw new UsageError(`--api-port and --classic-port are both ${apiPort}: they must differ`);
   }
-  if (!hostsOverlap(flags.host, flags.apiHost)) return;
-  for (const [name, port] of [
-    ['--api-port', apiPort],
-    ['--classic-port', classicPort],
+  for (const [name, port, host] of [
+    ['--api-port', apiPort, flags.apiHost],
+    ['--classic-port', classicPort, classicHost(flags.apiHost)],
   ] as const) {
+    if (!hostsOverlap(flags.host, host)) continue;
     if (port !== 'none' && port !== 0 && clientPorts.includes(port)) {
       throw new UsageError(`${name} ${port} is also one of --client-ports: they must differ`);
     }
@@ -316,6 +312,7 @@ export function completeServeOptions(
   machine: Machine,
 ): ServeOptions {
   assertNoClash(flags);
+  assertApiKeys(flags);
   assertRetention(flags);
   return {
     host: flags.host,
@@ -323,6 +320,7 @@ export function completeServeOptions(
     clientPorts: flags.clientPorts,
     classicPort: flags.classicPort === 'none' ? null : flags.classicPort,
     apiPort: flags.apiPort,
+    apiKeysFile: flags.apiKeys ?? null,
     ...planWorkers(machine, flags.workers, flags.maxConnections),
     runDirectory: directories.run,
     log: flags.log,

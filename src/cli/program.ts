@@ -4,6 +4,7 @@ import { Command, type CommanderError } from 'commander';
 import { experimentCommand } from '../experiment/command.js';
 import { megatestCommand } from '../megatest/command.js';
 import { doctorCommand } from './doctor.js';
+import { keyCommand } from './key.js';
 import { publishCommand } from './publish.js';
 import { serveCommand } from './serve.js';
 import { startCommand } from './start.js';
@@ -17,6 +18,7 @@ const COMMANDS = [
   stopCommand,
   statusCommand,
   publishCommand,
+  keyCommand,
   megatestCommand,
   experimentCommand,
   doctorCommand,

@@ -5,6 +5,7 @@ import { MESSAGE_BYTES_MAX } from '../limits.js';
 import { requestApi } from './api-client.js';
 import { UsageError } from './errors.js';
 import { flag } from './flag.js';
+import { type ApiKeyFlags, apiKeyFileFlag, readApiKey } from './flags/api.js';
 import { parseApiUrl } from './options.js';
 
 const HELP = `
@@ -15,7 +16,7 @@ Example:
   megacomet publish alice 'hello'
   megacomet publish alice '{"score": 3}' --json`;
 
-interface PublishFlags {
+interface PublishFlags extends ApiKeyFlags {
   json?: true;
   api: string;
 }
@@ -27,13 +28,12 @@ export function publishCommand(): Command {
     .argument('<data>', "message, or '-' for standard input")
     .option('--json', 'DATA is JSON, not text')
     .addOption(flag('--api <url>', 'address of the HTTP API', parseApiUrl, 'http://127.0.0.1:9001'))
+    .addOption(apiKeyFileFlag())
     .addHelpText('after', HELP)
     .action(async (channel: string, data: string, flags: PublishFlags) => {
       const text = data === '-' ? await readStandardInput() : data;
-      const answer = await requestApi(flags.api, '/v1/publish', {
-        channel,
-        data: flags.json ? parseData(text) : text,
-      });
+      const body = { channel, data: flags.json ? parseData(text) : text };
+      const answer = await requestApi(flags.api, '/v1/publish', { body, key: readApiKey(flags) });
       process.stdout.write(`${JSON.stringify(answer)}\n`);
     });
 }

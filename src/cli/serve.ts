@@ -12,7 +12,7 @@ import { findWorkers, signal } from '../manager/processes.js';
 import { startWarnings } from './doctor.js';
 import { isOperational, OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
-import { isLoopback, type ServeFlags } from './options.js';
+import type { ServeFlags } from './options.js';
 import { reachable, type ServerAddresses } from './run-directory.js';
 import { addressLines } from './status.js';
 
@@ -40,12 +40,6 @@ async function serve(options: ServeOptions, planned: number | undefined): Promis
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error;
     });
-  }
-  if (!isLoopback(options.apiHost)) {
-    process.stderr.write(
-      `megacomet: WARNING: --api-host ${options.apiHost} is open to other machines and there is no authentication yet: ` +
-        'whoever reaches it can publish to every client\n',
-    );
   }
   if (options.testEcho) {
     process.stderr.write(

@@ -5,7 +5,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { prepareRunDirectory } from '../manager/run-directory.js';
-import { requestApi } from './api-client.js';
+import { isReachable } from './api-client.js';
 import { OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
 import type { ServeFlags } from './options.js';
@@ -71,13 +71,7 @@ async function startInBackground(runDirectory: string, args: string[]): Promise<
 async function isReady(runDirectory: string, pid: number): Promise<boolean> {
   const manager = findManager(runDirectory);
   if (manager === null || manager.pid !== pid) return false;
-  try {
-    await requestApi(reachable(manager.api), '/v1/status');
-    return true;
-  } catch (error) {
-    if (error instanceof OperatorError) return false;
-    throw error;
-  }
+  return isReachable(reachable(manager.api));
 }
 
 /** The line that says most: the last one, without the name that `serve` puts before it. */

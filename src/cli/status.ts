@@ -6,6 +6,7 @@ import { type ProcessMemory, processMemory } from '../linux/proc.js';
 import { findWorkers } from '../manager/processes.js';
 import type { ManagerStatus } from '../manager/status.js';
 import { requestApi } from './api-client.js';
+import { type ApiKeyFlags, apiKeyFileFlag, readApiKey } from './flags/api.js';
 import { runDirectoryFlag } from './flags.js';
 import { findManager, reachable, type ServerAddresses } from './run-directory.js';
 
@@ -43,16 +44,17 @@ export function statusCommand(): Command {
     .description('Show the manager and the workers of a run directory.')
     .option('--json', 'print one JSON object')
     .addOption(runDirectoryFlag())
+    .addOption(apiKeyFileFlag())
     .addHelpText('after', HELP)
-    .action(async (flags: { runDir: string; json?: true }) => {
-      const status = await readStatus(resolve(flags.runDir));
+    .action(async (flags: { runDir: string; json?: true } & ApiKeyFlags) => {
+      const status = await readStatus(resolve(flags.runDir), readApiKey(flags));
       process.stdout.write(`${flags.json ? JSON.stringify(status) : formatStatus(status)}\n`);
       if (!status.running) process.exitCode = 1;
     });
 }
 
 /** @throws OperatorError where a manager runs whose API does not answer */
-async function readStatus(runDirectory: string): Promise<Status> {
+async function readStatus(runDirectory: string, key: string | undefined): Promise<Status> {
   const manager = findManager(runDirectory);
   if (manager === null) {
     const workers = findWorkers(runDirectory).map(({ pid }) => ({
@@ -64,7 +66,7 @@ async function readStatus(runDirectory: string): Promise<Status> {
     return { running: false, runDirectory, manager: null, addresses: null, workers };
   }
   const { pid, ...addresses } = manager;
-  const answer = (await requestApi(reachable(addresses.api), '/v1/status')) as ManagerStatus;
+  const answer = (await requestApi(reachable(addresses.api), '/v1/status', { key })) as ManagerStatus;
   const workers = answer.workers.map((worker) => ({
     pid: worker.pid,
     connections: worker.connections,

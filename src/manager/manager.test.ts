@@ -40,6 +40,7 @@ describe('the manager', () => {
     options = {
       host: '127.0.0.1',
       apiHost: '127.0.0.1',
+      apiKeysFile: null,
       clientPorts: [0],
       classicPort: 0,
       apiPort: 0,

@@ -9,12 +9,14 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Api, createApi } from '../api/api.js';
-import { ApiKeys } from '../api/keys.js';
+import { ApiKeyFileError, readApiKeys } from '../api/key-file.js';
+import { type ApiKeyEntry, ApiKeys } from '../api/keys.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
 import { OPEN_POLICY } from '../link/policy.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { Log, LogError } from '../log/log.js';
+import { classicHost, isLoopback } from '../loopback.js';
 import { ClassicPort } from './classic-port.js';
 import { FanOut } from './fan-out.js';
 import { LinkServer } from './link-server.js';
@@ -50,6 +52,7 @@ export interface ManagerParts {
  */
 export async function startManager(options: ServeOptions, parts: ManagerParts = {}): Promise<Manager> {
   const { logger = createLogger() } = parts;
+  const apiKeys = readKeys(options);
   const directory = new RunDirectory(options.runDirectory);
   let log: Log;
   try {
@@ -58,7 +61,7 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
     directory.release();
     throw error;
   }
-  const manager = new Manager(options, { ...parts, logger }, directory, log);
+  const manager = new Manager(options, { ...parts, logger, apiKeys }, directory, log);
   try {
     await manager.start();
   } catch (error) {
@@ -80,6 +83,7 @@ export class Manager {
   readonly #supervisor: Supervisor;
   readonly #classicPort: ClassicPort;
   readonly #api: Api;
+  readonly #apiKeys: ApiKeys;
   readonly #startedMs = performance.now();
   readonly #memory = new MemoryAtRest(this.#startedMs);
   #listeners: ClientListener[] = [];
@@ -91,7 +95,12 @@ export class Manager {
   /** Use {@link startManager}. */
   constructor(
     options: ServeOptions,
-    { logger, workerMain, silenceMs }: ManagerParts & { logger: Logger },
+    {
+      logger,
+      apiKeys,
+      workerMain,
+      silenceMs,
+    }: ManagerParts & { logger: Logger; apiKeys: readonly ApiKeyEntry[] | null },
     directory: RunDirectory,
     log: Log,
   ) {
@@ -123,8 +132,14 @@ export class Manager {
     this.#server = new LinkServer({ path, log, queue, fanOut, publisher, policies, logger, events: this.#supervisor });
     this.#supervisor.attach(this.#server);
     this.#classicPort = new ClassicPort(publisher, queue, logger);
-    const keys = new ApiKeys(null);
-    this.#api = createApi({ publisher, status: () => this.status(), host: options.apiHost, keys, logger });
+    this.#apiKeys = new ApiKeys(apiKeys);
+    this.#api = createApi({
+      publisher,
+      status: () => this.status(),
+      host: options.apiHost,
+      keys: this.#apiKeys,
+      logger,
+    });
   }
 
   /** `http://host:port` of the API, as bound. */
@@ -155,8 +170,9 @@ export class Manager {
     }
     this.#apiAddress = `http://${formatAddress(apiHost, await named('API', apiPort, this.#api.listen(apiHost, apiPort)))}`;
     if (classicPort !== null) {
-      const port = await named('classic application', classicPort, this.#classicPort.listen(apiHost, classicPort));
-      this.#classicAddress = formatAddress(apiHost, port);
+      const host = classicHost(apiHost);
+      const port = await named('classic application', classicPort, this.#classicPort.listen(host, classicPort));
+      this.#classicAddress = formatAddress(host, port);
     }
     this.#sweep = setInterval(() => {
       this.#log.expire();
@@ -172,6 +188,16 @@ export class Manager {
       classic: this.classic,
       clients: this.clients,
     });
+  }
+
+  /**
+   * Replaces the keys of the API; what was asked before is answered.
+   *
+   * @param entries as readApiKeys reads them; null: none, which is for loopback alone
+   */
+  setApiKeys(entries: readonly ApiKeyEntry[] | null): void {
+    assertKeys(this.#options, entries);
+    this.#apiKeys.set(entries);
   }
 
   /** Ends the workers and everything else, within two seconds. May be called again. */
@@ -254,6 +280,19 @@ export class Manager {
     for (const { descriptor } of this.#listeners) closeDescriptor(descriptor);
     this.#directory.release();
   }
+}
+
+/** The keys that the options name. @throws Error with the code EAPIKEYS */
+function readKeys(options: ServeOptions): ApiKeyEntry[] | null {
+  const entries = options.apiKeysFile === null ? null : readApiKeys(options.apiKeysFile);
+  assertKeys(options, entries);
+  return entries;
+}
+
+/** An API that other machines reach has keys, however the server was started. */
+function assertKeys({ apiHost }: ServeOptions, entries: readonly ApiKeyEntry[] | null): void {
+  if (entries !== null || isLoopback(apiHost)) return;
+  throw new ApiKeyFileError(`the API on ${apiHost} can be reached by other machines: it needs a file of keys`);
 }
 
 /** `127.0.0.1:8000`, `[::1]:8000`. */

@@ -10,6 +10,8 @@ export interface ServeOptions {
   /** 0 lets the kernel choose; null: no classic application port. */
   classicPort: number | null;
   apiPort: number;
+  /** Absolute path of the file of the API's keys; null: it has none, and everybody who reaches it may do everything. */
+  apiKeysFile: string | null;
   workers: number;
   /** All workers together. */
   maxConnections: number;

@@ -8,7 +8,8 @@
 
 import { isIPv4, isIPv6 } from 'node:net';
 import { InvalidArgumentError } from 'commander';
-import { isLoopback, parseHost, parsePorts } from '../cli/options.js';
+import { parseHost, parsePorts } from '../cli/options.js';
+import { isLoopback } from '../loopback.js';
 
 export interface Endpoint {
   /** An IP address. */

@@ -1,8 +1,8 @@
 /** What the server's processes cost, read from /proc where they run on this machine. */
 
 import { requestApi } from '../cli/api-client.js';
-import { isLoopback } from '../cli/options.js';
 import { type ProcessMemory, processCpu, processMemory } from '../linux/proc.js';
+import { isLoopback } from '../loopback.js';
 
 export interface ProcessCost extends ProcessMemory {
   /** User and system time since the process began. */

@@ -6,7 +6,18 @@ import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { binPath, runCommand, startServer, type TestServer, temporaryRunDirectory } from './helpers.js';
 
-const COMMANDS = ['serve', 'start', 'stop', 'status', 'publish', 'key', 'megatest', 'experiment', 'doctor'];
+const COMMANDS = [
+  'serve',
+  'start',
+  'stop',
+  'status',
+  'publish',
+  'key',
+  'megatest',
+  'experiment',
+  'doctor',
+  'check-config',
+];
 
 /** Asserts that a command said one line on stderr, nothing on stdout, and ended with the exit code. */
 function assertOneLine(result: { exitCode: number | null; stdout: string; stderr: string }, exitCode: number): void {
@@ -152,7 +163,7 @@ describe('a failure is one line and exit code 1:', () => {
 describe('with a server', () => {
   let server: TestServer;
   before(async () => {
-    server = await startServer([], { env: { MEGACOMET_RETAIN_MESSAGES: '7' } });
+    server = await startServer(['--log-format', 'text'], { env: { MEGACOMET_RETAIN_MESSAGES: '7' } });
   });
   after(() => server.stop());
 

@@ -9,6 +9,12 @@ import { InvalidArgumentError, Option } from 'commander';
 /** Options that may be given again. */
 const repeatable = new WeakSet<Option>();
 
+/** What an option was given, as written; several for one that was given again. */
+export type OptionText = string | string[];
+
+/** The texts that options were given, by the command line or the environment. */
+const given = new WeakMap<Option, OptionText>();
+
 /**
  * An option with its parser and its environment variable.
  *
@@ -22,7 +28,11 @@ export function flag<T>(
   fallback?: T,
   fallbackText?: string,
 ): Option {
-  const option = new Option(flags, description).argParser((text: string) => parse(text));
+  const option = new Option(flags, description);
+  option.argParser((text: string) => {
+    given.set(option, text);
+    return parse(text);
+  });
   if (fallback !== undefined) option.default(fallback, fallbackText ?? String(fallback));
   return option.env(`MEGACOMET_${option.name().replaceAll('-', '_').toUpperCase()}`);
 }
@@ -32,10 +42,18 @@ export function flag<T>(
  * text, so `parse` takes several values separated by commas.
  */
 export function listFlag<T>(flags: string, description: string, parse: (text: string) => T[]): Option {
-  const add = (text: string, values: T[]) => [...values, ...parse(text)];
-  const option = flag(flags, description, parse, [], 'none').argParser(add);
+  const option = flag(flags, description, parse, [], 'none');
+  option.argParser((text: string, values: T[]) => {
+    given.set(option, values.length === 0 ? [text] : [...(given.get(option) ?? []), text]);
+    return [...values, ...parse(text)];
+  });
   repeatable.add(option);
   return option;
+}
+
+/** What the option was given last, by the command line or the environment; undefined where it was not. */
+export function givenText(option: Option): OptionText | undefined {
+  return given.get(option);
 }
 
 /** Whether the option may be given again, and adds up. */

@@ -9,6 +9,7 @@ import type { ServeOptions } from '../manager/options.js';
 import { decideReactor, REACTOR_CHOICES, type ReactorChoice } from '../reactor/choose.js';
 import { choiceFlag, flag, listFlag } from './flag.js';
 import { addApiFlags } from './flags/api.js';
+import { addOperationFlags } from './flags/operation.js';
 import {
   completeServeOptions,
   defaultDataDirectory,
@@ -18,8 +19,8 @@ import {
   integer,
   LOG_CHOICES,
   parseClientPublish,
-  parseDataDirectory,
   parseHost,
+  parsePath,
   parsePort,
   parsePortOrNone,
   parsePorts,
@@ -40,6 +41,7 @@ export function runDirectoryFlag(): Option {
 /** Declares the options of `serve` (and of `start`, which passes them on). */
 export function addServeFlags(command: Command): Command {
   addApiFlags(command);
+  addOperationFlags(command);
   return command
     .addOption(flag('--host <ip>', 'address for clients', parseHost, '127.0.0.1'))
     .addOption(flag('--api-host <ip>', 'address for the API', parseHost, '127.0.0.1'))
@@ -130,17 +132,24 @@ export function reactorFlag(): Option {
 /** `--data-dir`: where the durable log of this user lies. */
 function dataDirectoryFlag(): Option {
   const fallback = defaultDataDirectory(process.env['XDG_STATE_HOME'], homedir(), process.getuid?.() ?? 0);
-  return flag('--data-dir <path>', 'directory of the lmdb log', parseDataDirectory, fallback);
+  return flag('--data-dir <path>', 'directory of the lmdb log', parsePath, fallback);
 }
 
-/** The options of a server on this machine, from what commander parsed. Raises this process's soft RLIMIT_NOFILE. */
-export function serveOptionsHere(flags: ServeFlags): ServeOptions {
+/**
+ * The options of a server on this machine, from what commander parsed. Raises this process's soft RLIMIT_NOFILE.
+ *
+ * @param note takes a line where `auto` has to do without io_uring
+ */
+export function serveOptionsHere(
+  flags: ServeFlags,
+  note: (line: string) => void = (line) => process.stderr.write(`megacomet: ${line}\n`),
+): ServeOptions {
   return completeServeOptions(
-    flags,
+    flags.logFormat === 'auto' && process.stderr.isTTY ? { ...flags, logFormat: 'text' } : flags,
     { run: resolve(flags.runDir), data: resolve(flags.dataDir) },
     {
       cores: availableParallelism(),
-      reactor: decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`)),
+      reactor: decideReactor(flags.reactor, note),
       descriptorLimit: raiseDescriptorLimit(),
     },
   );

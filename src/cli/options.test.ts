@@ -12,8 +12,8 @@ import {
   type Machine,
   parseApiUrl,
   parseClientPublish,
-  parseDataDirectory,
   parseHost,
+  parsePath,
   parsePort,
   parsePortOrNone,
   parsePorts,
@@ -47,6 +47,8 @@ const flags: ServeFlags = {
   clientPublish: [],
   orphanSeconds: 60,
   reactor: 'auto',
+  logLevel: 'info',
+  logFormat: 'auto',
 };
 
 describe('ports', () => {
@@ -150,8 +152,8 @@ describe('hosts, numbers, paths and addresses', () => {
     assert.equal(defaultDataDirectory(undefined, '/home/a', 7), '/home/a/.local/state/megacomet');
     assert.equal(defaultDataDirectory('', '/home/a', 7), '/home/a/.local/state/megacomet');
     assert.equal(defaultDataDirectory('/state', '/root', 0), '/var/lib/megacomet');
-    assert.equal(parseDataDirectory('data'), 'data');
-    assert.throws(() => parseDataDirectory(''), /Allowed: a path/);
+    assert.equal(parsePath('data'), 'data');
+    assert.throws(() => parsePath(''), /Allowed: a path/);
   });
 
   it('takes names and prefixes of channels that clients may publish to', () => {
@@ -271,6 +273,8 @@ describe('the options of a server together', () => {
       fsync: 'interval',
       retention: { seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 256 << 20, rules: [] },
       clientPublish: [],
+      logFormat: 'json',
+      logLevel: 'info',
       testEcho: false,
       orphanSeconds: 60,
       reactor: 'epoll',

@@ -18,6 +18,7 @@ import type { ServeOptions } from '../manager/options.js';
 import type { ReactorChoice } from '../reactor/choose.js';
 import { UsageError } from './errors.js';
 import { type ApiFlags, assertApiKeys } from './flags/api.js';
+import type { OperationFlags } from './flags/operation.js';
 
 /**
  * Ports that one --client-ports may name. Each is a descriptor in each worker, and they have to fit into
@@ -41,7 +42,7 @@ export const LOG_CHOICES = ['memory', 'lmdb'] as const;
 export const FSYNC_CHOICES = ['always', 'interval', 'never'] as const;
 
 /** The flags of `serve` after parsing, before the computed defaults. */
-export interface ServeFlags extends ApiFlags {
+export interface ServeFlags extends ApiFlags, OperationFlags {
   host: string;
   clientPorts: number[];
   classicPort: number | 'none';
@@ -183,8 +184,8 @@ export function parseRunDirectory(text: string): string {
   return text;
 }
 
-/** A directory path. Made absolute by the caller, who knows the directory. */
-export function parseDataDirectory(text: string): string {
+/** The path of a file or directory. Made absolute by the caller, who knows the directory. */
+export function parsePath(text: string): string {
   if (text === '' || text.includes('\0')) throw new InvalidArgumentError('Allowed: a path.');
   return text;
 }
@@ -334,6 +335,8 @@ export function completeServeOptions(
       rules: flags.retain,
     },
     clientPublish: flags.clientPublish,
+    logFormat: flags.logFormat === 'auto' ? 'json' : flags.logFormat,
+    logLevel: flags.logLevel,
     testEcho: flags.testEcho ?? false,
     orphanSeconds: flags.orphanSeconds,
     reactor: machine.reactor,

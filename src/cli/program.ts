@@ -3,6 +3,7 @@
 import { Command, type CommanderError } from 'commander';
 import { experimentCommand } from '../experiment/command.js';
 import { megatestCommand } from '../megatest/command.js';
+import { checkConfigCommand } from './check-config.js';
 import { doctorCommand } from './doctor.js';
 import { keyCommand } from './key.js';
 import { publishCommand } from './publish.js';
@@ -22,6 +23,7 @@ const COMMANDS = [
   megatestCommand,
   experimentCommand,
   doctorCommand,
+  checkConfigCommand,
 ];
 
 export function createProgram(): Command {

@@ -6,6 +6,7 @@
  */
 
 import { Command } from 'commander';
+import type { Fields } from '../log-line.js';
 import type { Manager } from '../manager/manager.js';
 import type { ServeOptions } from '../manager/options.js';
 import { findWorkers, signal } from '../manager/processes.js';
@@ -14,7 +15,9 @@ import { isOperational, OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
 import type { ServeFlags } from './options.js';
 import { reachable, type ServerAddresses } from './run-directory.js';
+import { settingsOf } from './settings.js';
 import { addressLines } from './status.js';
+import { packageVersion } from './version.js';
 
 const REPEAT_MS = 300;
 /** An end in order may take this long; then the rest is killed, so that Ctrl-C always works within two seconds. */
@@ -28,39 +31,52 @@ Example:
 
 export function serveCommand(): Command {
   const command = addServeFlags(new Command('serve').description('Serve in the foreground, until Ctrl-C.'));
-  return command.addHelpText('after', HELP).action(async (flags: ServeFlags) => {
-    await serve(serveOptionsHere(flags), flags.maxConnections);
+  return command.addHelpText('after', HELP).action(async (_flags: ServeFlags, parsed: Command) => {
+    const { flags } = settingsOf(parsed);
+    const notes: string[] = [];
+    const options = serveOptionsHere(flags, (line) => notes.push(line));
+    await serve(options, flags.maxConnections, notes);
   });
 }
 
-/** @param planned --max-connections, where it was given */
-async function serve(options: ServeOptions, planned: number | undefined): Promise<void> {
+/**
+ * @param planned --max-connections, where it was given
+ * @param notes what is to be logged of how the options were completed
+ */
+async function serve(options: ServeOptions, planned: number | undefined, notes: string[]): Promise<void> {
   // Whoever reads the output may go away (`serve | head`); that is no reason to drop a million clients.
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error;
     });
   }
+  // Loaded here: the other commands are quicker without them.
+  const [{ startManager }, { createLogger }] = await Promise.all([
+    import('../manager/manager.js'),
+    import('../manager/logger.js'),
+  ]);
+  const logger = createLogger(undefined, { format: options.logFormat, level: options.logLevel });
+  for (const note of notes) logger.info(note);
   if (options.testEcho) {
-    process.stderr.write(
-      'megacomet: WARNING: --test-echo serves /echo on the client ports, which returns whatever anybody sends: ' +
-        'for conformance suites only\n',
+    logger.warn(
+      '--test-echo serves /echo on the client ports, which returns whatever anybody sends: for conformance suites only',
     );
   }
-  for (const line of await startWarnings(planned, options)) process.stderr.write(`megacomet: WARNING: ${line}\n`);
+  for (const line of await startWarnings(planned, options)) logger.warn(line);
   const signals = new StopSignals();
   void signals.second.then(() => endNow(options.runDirectory, 1));
   let manager: Manager;
   try {
-    // Loaded here: the other commands are quicker without it.
-    const { startManager } = await import('../manager/manager.js');
-    manager = await startManager(options);
+    manager = await startManager(options, { logger });
   } catch (error) {
     throw withOption(error, options);
   }
-  process.stdout.write(`${greeting(manager, options, process.argv[1])}\n`);
+  // Where lines are read by a program, that it is ready is one of them.
+  const forPeople = options.logFormat === 'text' || process.stdout.isTTY;
+  if (forPeople) process.stdout.write(`${greeting(manager, options, process.argv[1])}\n`);
+  else logger.info('MegaComet is ready', readyFields(manager, options));
   await signals.first;
-  process.stdout.write('megacomet: stopping\n');
+  logger.info('stopping');
   setTimeout(() => endNow(options.runDirectory, 0), ORDERLY_MS).unref();
   await manager.stop();
   process.exit(0);
@@ -110,6 +126,19 @@ function withOption(error: unknown, options: ServeOptions): unknown {
           ? '--client-ports'
           : null;
   return option === null ? error : new OperatorError(`${option} ${port}: ${error.message}`);
+}
+
+/** The same as the greeting, for programs. */
+function readyFields({ api, classic, clients }: ServerAddresses, { workers, maxConnections }: ServeOptions): Fields {
+  return {
+    version: packageVersion(),
+    pid: process.pid,
+    workers,
+    maxConnections,
+    clients: clients.join(' '),
+    api,
+    classic: classic ?? 'none',
+  };
 }
 
 /** What a person reads when the server is ready: where it listens, and lines to paste into a second terminal. */

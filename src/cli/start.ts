@@ -10,6 +10,7 @@ import { OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
 import type { ServeFlags } from './options.js';
 import { eventually, findManager, reachable } from './run-directory.js';
+import { settingsOf } from './settings.js';
 
 const READY_MS = 15_000;
 
@@ -22,9 +23,9 @@ Example:
 
 export function startCommand(): Command {
   const command = addServeFlags(new Command('start').description('Serve in the background.'));
-  return command.addHelpText('after', HELP).action(async (flags: ServeFlags) => {
+  return command.addHelpText('after', HELP).action(async (_flags: ServeFlags, parsed: Command) => {
     // Checks all options here, so that a wrong one is told at once.
-    const { runDirectory } = serveOptionsHere(flags);
+    const { runDirectory } = serveOptionsHere(settingsOf(parsed).flags);
     const running = findManager(runDirectory);
     if (running !== null) {
       throw new OperatorError(`a server runs in ${runDirectory} already (manager ${running.pid}): stop it first`);
@@ -77,5 +78,6 @@ async function isReady(runDirectory: string, pid: number): Promise<boolean> {
 /** The line that says most: the last one, without the name that `serve` puts before it. */
 function lastLine(text: string): string {
   const lines = text.split('\n').filter((line) => line.trim() !== '');
-  return lines.at(-1)?.replace(/^megacomet: /, '') ?? 'it said nothing';
+  const last = lines.at(-1)?.replace(/^megacomet: /, '') ?? 'it said nothing';
+  return /"msg":"((?:[^"\\]|\\.)*)"/.exec(last)?.[1] ?? last;
 }

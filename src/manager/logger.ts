@@ -1,27 +1,53 @@
 /**
- * The manager's log of events: one line each, to stderr, none per connection or publication.
+ * The manager's log of events: one line each, to stderr, by pino. What lines look like: log-line.ts.
  *
- *     2026-01-31T12:00:00.000Z info worker serves worker=1 pid=4711
+ * The text for people is made of pino's lines, so that both forms say the same.
  */
 
-export type Fields = Record<string, string | number | boolean | undefined>;
+import pino from 'pino';
+import {
+  type Fields,
+  formatTextLine,
+  type LogFormat,
+  type Logger,
+  type LogLevel,
+  redact,
+  redactFields,
+} from '../log-line.js';
 
-export interface Logger {
-  info(message: string, fields?: Fields): void;
-  warn(message: string, fields?: Fields): void;
-  error(message: string, fields?: Fields): void;
+export type { Fields, Logger } from '../log-line.js';
+
+export interface LoggerOptions {
+  format?: LogFormat;
+  level?: LogLevel;
 }
 
 /** @param write gets each line with its newline */
-export function createLogger(write: (line: string) => void = (line) => void process.stderr.write(line)): Logger {
-  const log =
-    (level: string) =>
-    (message: string, fields: Fields = {}) => {
-      let line = `${new Date().toISOString()} ${level} ${message}`;
-      for (const [name, value] of Object.entries(fields)) if (value !== undefined) line += ` ${name}=${quote(value)}`;
-      write(`${line}\n`);
-    };
-  return { info: log('info'), warn: log('warn'), error: log('error') };
+export function createLogger(
+  write: (line: string) => void = (line) => void process.stderr.write(line),
+  { format = 'text', level = 'info' }: LoggerOptions = {},
+): Logger {
+  const stream = { write: format === 'json' ? write : (line: string) => write(toText(line)) };
+  const log = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (name) => ({ level: name }) },
+    },
+    stream,
+  );
+  const logAt =
+    (name: 'info' | 'warn' | 'error') =>
+    (message: string, fields: Fields = {}) =>
+      log[name](redactFields(fields), redact(message));
+  return { info: logAt('info'), warn: logAt('warn'), error: logAt('error') };
+}
+
+/** One of pino's lines, for people. */
+function toText(line: string): string {
+  const { time, level, msg, ...fields } = JSON.parse(line) as { time: string; level: string; msg: string } & Fields;
+  return formatTextLine(time, level, msg, fields);
 }
 
 /** Passes on a first call, and then one at most every `ms`: for what would fill the log by saying the same again. */
@@ -37,14 +63,4 @@ export function atMostEvery<A extends unknown[]>(
     nextMs = nowMs + ms;
     say(...args);
   };
-}
-
-/** Values come from strangers too: anything but plain printable words is quoted, so that a line stays one line. */
-function quote(value: string | number | boolean): string {
-  const text = String(value);
-  return /^[\w.:/@[\]+-]+$/.test(text) ? text : JSON.stringify(text).replace(/[\u007f-\uffff]/g, escapeUnicode);
-}
-
-function escapeUnicode(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -52,6 +52,8 @@ describe('the manager', () => {
       dataDirectory: join(runDirectory, 'data'),
       fsync: 'interval',
       clientPublish: ['chat/*'],
+      logFormat: 'text',
+      logLevel: 'info',
       testEcho: false,
       orphanSeconds: 10,
       reactor: 'epoll',

@@ -51,7 +51,7 @@ export interface ManagerParts {
  *   locked, other than workers that were running before
  */
 export async function startManager(options: ServeOptions, parts: ManagerParts = {}): Promise<Manager> {
-  const { logger = createLogger() } = parts;
+  const { logger = createLogger(undefined, { format: options.logFormat, level: options.logLevel }) } = parts;
   const apiKeys = readKeys(options);
   const directory = new RunDirectory(options.runDirectory);
   let log: Log;
@@ -104,7 +104,7 @@ export class Manager {
     directory: RunDirectory,
     log: Log,
   ) {
-    const { runDirectory, workers, maxConnections, orphanSeconds, reactor, testEcho } = options;
+    const { runDirectory, workers, maxConnections, orphanSeconds, reactor, testEcho, logFormat, logLevel } = options;
     this.#options = options;
     this.#directory = directory;
     this.#log = log;
@@ -120,7 +120,7 @@ export class Manager {
     const connectionsPerWorker = Math.ceil(maxConnections / workers);
     this.#supervisor = new Supervisor(
       {
-        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds, reactor, testEcho },
+        ...{ runDirectory, workers, connectionsPerWorker, orphanSeconds, reactor, testEcho, logFormat, logLevel },
         ...(workerMain !== undefined && { workerMain }),
         ...(silenceMs !== undefined && { silenceMs }),
       },

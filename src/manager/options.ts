@@ -1,6 +1,7 @@
 /** What `serve` was asked for, validated (src/cli/) and complete: the manager adds no defaults of its own. */
 
 import type { Retention } from '../log/log.js';
+import type { LogFormat, LogLevel } from '../log-line.js';
 
 export interface ServeOptions {
   /** Address for clients; others for the API and the classic application port. */
@@ -26,6 +27,9 @@ export interface ServeOptions {
   retention: Retention;
   /** Channels to which clients may publish: names, or prefixes followed by `*`. */
   clientPublish: string[];
+  /** How manager and workers log, to stderr. */
+  logFormat: LogFormat;
+  logLevel: LogLevel;
   /** Serve /echo on the client ports, for conformance suites. */
   testEcho: boolean;
   /** Workers end themselves after so long without a manager. */

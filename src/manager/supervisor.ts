@@ -56,6 +56,8 @@ export interface SupervisorOptions {
   connectionsPerWorker: number;
   orphanSeconds: number;
   reactor: WorkerConfig['reactor'];
+  logFormat: WorkerConfig['logFormat'];
+  logLevel: WorkerConfig['logLevel'];
   testEcho: boolean;
   /** Path of the worker's main module; a test has its own. */
   workerMain?: string;
@@ -184,7 +186,8 @@ export class Supervisor {
   }
 
   #spawn(worker: number): void {
-    const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, testEcho, workerMain } = this.#options;
+    const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, logFormat, logLevel, testEcho, workerMain } =
+      this.#options;
     const config: WorkerConfig = {
       worker,
       runDirectory,
@@ -192,6 +195,8 @@ export class Supervisor {
       maxConnections: connectionsPerWorker,
       orphanSeconds,
       reactor,
+      logFormat,
+      logLevel,
       testEcho,
     };
     const main = workerMain ?? fileURLToPath(new URL('../worker/main.js', import.meta.url));

@@ -1,5 +1,7 @@
 /** What a worker is told by its manager at its start: one JSON argument of src/worker/main.ts. */
 
+import type { LogFormat, LogLevel } from '../log-line.js';
+
 export interface WorkerConfig {
   /** The worker's number, from 0. */
   worker: number;
@@ -10,6 +12,9 @@ export interface WorkerConfig {
   maxConnections: number;
   orphanSeconds: number;
   reactor: 'io-uring' | 'epoll';
+  /** How it logs, to stderr. */
+  logFormat: LogFormat;
+  logLevel: LogLevel;
   /** Serve /echo, for conformance suites. */
   testEcho: boolean;
 }

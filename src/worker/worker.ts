@@ -13,6 +13,7 @@ import { sendDescriptors } from '../linux/descriptors.js';
 import { errnoName, SystemError } from '../linux/errno.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { ownMemoryBytes } from '../linux/proc.js';
+import type { Logger } from '../log-line.js';
 import { makeReactor } from '../reactor/choose.js';
 import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
 import { runLoop } from '../reactor/run-loop.js';
@@ -30,7 +31,7 @@ const STATS_MS = 1000;
 
 export class Worker implements ReactorEvents {
   readonly #config: WorkerConfig;
-  readonly #log: (line: string) => void;
+  readonly #log: Logger;
   readonly #reactor: Reactor;
   readonly #connections: Connections;
   readonly #waiters: Subscriptions;
@@ -49,14 +50,13 @@ export class Worker implements ReactorEvents {
   #statsAtMs = 0;
   #managerSeenMs: number;
 
-  /** @param log gets one line for each event that an operator should know of */
-  constructor(config: WorkerConfig, log: (line: string) => void) {
+  constructor(config: WorkerConfig, log: Logger) {
     this.#config = config;
     this.#log = log;
     const capacity = config.maxConnections + RESERVED_DESCRIPTORS;
     const buffers = new SendBuffers();
     const key = randomBytes(8);
-    this.#reactor = makeReactor(config.reactor, { capacity, events: this, buffers }, log);
+    this.#reactor = makeReactor(config.reactor, { capacity, events: this, buffers }, (line) => log.info(line));
     this.#connections = new Connections(capacity);
     const keys: [number, number] = [key.readInt32LE(0), key.readInt32LE(4)];
     this.#waiters = new Subscriptions(capacity, 0, keys);
@@ -169,12 +169,12 @@ export class Worker implements ReactorEvents {
   acceptingStopped(errno: number): void {
     this.#accepting = false;
     const why = errno === 0 ? 'all descriptors that were planned for are in use' : errnoName(errno);
-    this.#log(`stops accepting (${why}) and goes on serving ${this.#connections.held} connections`);
+    this.#log.warn('stops accepting', { reason: why, connections: this.#connections.held });
   }
 
   acceptingResumed(): void {
     this.#accepting = true;
-    this.#log('accepts again');
+    this.#log.info('accepts again', { connections: this.#connections.held });
   }
 
   // ── Between turns ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,13 +207,13 @@ export class Worker implements ReactorEvents {
       sendDescriptors(path, descriptors);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      this.#log(`cannot hand over the listening sockets: ${error.message}`);
+      this.#log.warn('cannot hand over the listening sockets', { reason: error.message });
     }
   }
 
   #seekManager(nowMs: number): void {
     if (nowMs - this.#managerSeenMs > this.#config.orphanSeconds * 1000 && !this.#stopping) {
-      this.#log(`ends: no manager for ${this.#config.orphanSeconds} s`);
+      this.#log.warn('ends: no manager came', { seconds: this.#config.orphanSeconds });
       this.stop();
     }
     this.#link.dial();

@@ -13,9 +13,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoName } from '../src/linux/errno.js';
 import { encodeSocketAddress } from '../src/linux/socket-address.js';
 import { raiseDescriptorLimit } from '../src/linux/sockets.js';
+import { sendBuffersFor } from '../src/reactor/choose.js';
 import { EpollReactor } from '../src/reactor/epoll.js';
 import type { ReactorEvents } from '../src/reactor/reactor.js';
-import { SendBuffers } from '../src/reactor/send-buffers.js';
 import type { ClientReply, ClientRequest, OpenRequest } from './client-protocol.js';
 import { AGAIN, MESSAGE, NOTHING, PING, pong, READY, WIRES, type Wire } from './wires.js';
 
@@ -38,7 +38,7 @@ const RECEIVED = 4;
 const ANSWERED = 5;
 
 class Client implements ReactorEvents {
-  private readonly buffers = new SendBuffers();
+  private readonly buffers = sendBuffersFor('epoll');
   private readonly reactor = new EpollReactor({ capacity: CAPACITY, events: this, buffers: this.buffers });
   private readonly state = new Uint8Array(CAPACITY);
   /** What has come of an answer that is not whole yet. */

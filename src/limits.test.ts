@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CONNECTION_BYTES, CONNECTION_BYTES_MAX, SUBSCRIPTION_BYTES } from './limits.js';
+import { sendBuffersFor } from './reactor/choose.js';
 import { EpollReactor } from './reactor/epoll.js';
 import type { ReactorEvents } from './reactor/reactor.js';
-import { SendBuffers } from './reactor/send-buffers.js';
 import { Connections } from './worker/connections.js';
 import { Subscriptions } from './worker/subscriptions.js';
 
@@ -27,7 +27,7 @@ function about(bytes: number, planned: number, what: string): void {
 test('the columns of an idle connection are what limits.ts says, and together within the budget', () => {
   const noEvents = {} as ReactorEvents;
   const reactor = arrayBytes(
-    () => new EpollReactor({ capacity: CONNECTIONS, events: noEvents, buffers: new SendBuffers() }),
+    () => new EpollReactor({ capacity: CONNECTIONS, events: noEvents, buffers: sendBuffersFor('epoll') }),
   );
   about(reactor, CONNECTION_BYTES.reactor, 'reactor');
   about(new Connections(CONNECTIONS).columnBytes / CONNECTIONS, CONNECTION_BYTES.row, 'row');

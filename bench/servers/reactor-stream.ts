@@ -7,10 +7,9 @@
  */
 
 import { openListener } from '../../src/linux/sockets.js';
-import { makeReactor, type ReactorChoice } from '../../src/reactor/choose.js';
-import type { ReactorEvents } from '../../src/reactor/reactor.js';
+import { makeReactor, sendBuffersFor } from '../../src/reactor/choose.js';
+import type { ReactorEvents, ReactorName } from '../../src/reactor/reactor.js';
 import { runLoop } from '../../src/reactor/run-loop.js';
-import { SendBuffers } from '../../src/reactor/send-buffers.js';
 
 const CAPACITY = 20_000;
 const TURN_WAIT_MS = 250;
@@ -26,12 +25,12 @@ const UPGRADE_HEAD =
 const [protocol, backend] = process.argv.slice(2);
 
 class StreamingServer implements ReactorEvents {
-  private readonly buffers = new SendBuffers();
-  private readonly reactor = makeReactor(
-    backend as ReactorChoice,
-    { capacity: CAPACITY, events: this, buffers: this.buffers },
-    console.error,
-  );
+  private readonly buffers = sendBuffersFor(backend as ReactorName);
+  private readonly reactor = makeReactor(backend as ReactorName, {
+    capacity: CAPACITY,
+    events: this,
+    buffers: this.buffers,
+  });
   private readonly channelOf: (string | undefined)[] = new Array(CAPACITY);
   private readonly targets = new Int32Array(BATCH);
   private readonly results = new Int32Array(BATCH);

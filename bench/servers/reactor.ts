@@ -8,21 +8,17 @@
  */
 
 import { openListener } from '../../src/linux/sockets.js';
-import { makeReactor, type ReactorChoice } from '../../src/reactor/choose.js';
-import { type ReactorEvents, SEND_DONE } from '../../src/reactor/reactor.js';
+import { makeReactor, sendBuffersFor } from '../../src/reactor/choose.js';
+import { type ReactorEvents, type ReactorName, SEND_DONE } from '../../src/reactor/reactor.js';
 import { runLoop } from '../../src/reactor/run-loop.js';
-import { SendBuffers } from '../../src/reactor/send-buffers.js';
 
 const CAPACITY = 20_000;
 const TURN_WAIT_MS = 250;
+const BACKEND = (process.argv[2] ?? 'epoll') as ReactorName;
 
 class HoldingServer implements ReactorEvents {
-  private readonly buffers = new SendBuffers();
-  private readonly reactor = makeReactor(
-    (process.argv[2] ?? 'epoll') as ReactorChoice,
-    { capacity: CAPACITY, events: this, buffers: this.buffers },
-    console.error,
-  );
+  private readonly buffers = sendBuffersFor(BACKEND);
+  private readonly reactor = makeReactor(BACKEND, { capacity: CAPACITY, events: this, buffers: this.buffers });
   /** Those that wait, the latest last, as minimal-epoll.c keeps them. */
   private readonly waiting = new Set<number>();
   /** The standard input, a socket of the bench. */

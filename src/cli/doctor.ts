@@ -7,9 +7,8 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Check } from '../doctor/check.js';
-import type { Backend } from '../doctor/plan.js';
 import { WORKERS_MAX } from '../limits.js';
-import type { ReactorChoice } from '../reactor/choose.js';
+import { REACTOR_CHOICES, type ReactorChoice } from '../reactor/choose.js';
 import { OperatorError, UsageError } from './errors.js';
 import { flag } from './flag.js';
 import { integer } from './options.js';
@@ -32,7 +31,7 @@ Examples:
 interface DoctorFlags {
   connections?: number;
   workers?: number;
-  reactor: Backend | 'auto';
+  reactor: ReactorChoice;
   loopback?: true;
   json?: true;
   fix?: string;
@@ -55,7 +54,7 @@ export function doctorCommand(): Command {
     )
     .addOption(
       new Option('--reactor <name>', "the workers' kernel interface")
-        .choices(['auto', 'io-uring', 'epoll'])
+        .choices([...REACTOR_CHOICES])
         .default('auto')
         .env('MEGACOMET_REACTOR'),
     )

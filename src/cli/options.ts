@@ -16,6 +16,7 @@ import { parseRetentionRule } from '../log/retention.js';
 import { classicHost } from '../loopback.js';
 import type { ServeOptions } from '../manager/options.js';
 import type { ReactorChoice } from '../reactor/choose.js';
+import type { ReactorName } from '../reactor/reactor.js';
 import { UsageError } from './errors.js';
 import { type ApiFlags, assertApiKeys } from './flags/api.js';
 import type { OperationFlags } from './flags/operation.js';
@@ -68,7 +69,7 @@ export interface ServeFlags extends ApiFlags, OperationFlags {
 export interface Machine {
   cores: number;
   /** What the workers will use. io_uring's direct descriptors are not counted by RLIMIT_NOFILE. */
-  reactor: 'io-uring' | 'epoll';
+  reactor: ReactorName;
   /** Descriptors that one process may hold: RLIMIT_NOFILE, after the soft limit was raised to the hard one. */
   descriptorLimit: number;
 }

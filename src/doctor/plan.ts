@@ -5,6 +5,7 @@
 
 import { workerCapacity } from '../cli/options.js';
 import { CONNECTION_BYTES, RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
+import { PORTABLE_CONNECTION_BYTES } from '../reactor/choose.js';
 import type { Reading } from './reading.js';
 
 /**
@@ -65,7 +66,7 @@ export interface Request {
   /** Worker processes; without it, one a core and more where descriptors make it necessary. */
   workers?: number;
   /** As `serve --reactor`. */
-  reactor: Backend | 'auto';
+  reactor: Backend | 'portable' | 'auto';
   /** The clients are on this machine too. */
   loopback: boolean;
 }
@@ -86,7 +87,9 @@ export interface Plan {
 
 export function makePlan(request: Request, reading: Reading): Plan {
   const { connections, reactor, loopback } = request;
-  const backend: Backend = reactor === 'epoll' || reading.ioUring !== null ? 'epoll' : 'io-uring';
+  // Node's own sockets are descriptors that epoll watches.
+  const backend: Backend =
+    reactor === 'auto' || reactor === 'io-uring' ? (reading.ioUring === null ? 'io-uring' : 'epoll') : 'epoll';
   const { cores, descriptors } = reading;
   const capacity = workerCapacity({ cores, reactor: backend, descriptorLimit: descriptors.hard });
   const needed = Math.max(reading.cores, Math.ceil(connections / capacity));
@@ -140,7 +143,11 @@ const PAGE_BYTES = 4096;
 export function memoryNeeds(plan: Plan, descriptors: number): MemoryNeeds {
   const { connections, workers, ends, backend, loopback } = plan;
   const rings = backend === 'io-uring' ? workers * ringsNeeded(plan.perWorker, descriptors) : 0;
-  const userPerConnection = sum(CONNECTION_BYTES) + INDEX_ENTRY_BYTES + (loopback ? TESTER_CONNECTION_BYTES : 0);
+  const userPerConnection =
+    sum(CONNECTION_BYTES) +
+    INDEX_ENTRY_BYTES +
+    (plan.reactor === 'portable' ? PORTABLE_CONNECTION_BYTES : 0) +
+    (loopback ? TESTER_CONNECTION_BYTES : 0);
   const processes = MANAGER_BYTES + workers * WORKER_BYTES * (loopback ? 2 : 1) + SHARED_TEXT_BYTES;
   const kernelPerEnd = sum(KERNEL_CONNECTION_BYTES) + KERNEL_WATCH_BYTES[backend];
   const userBytes = processes + connections * userPerConnection;

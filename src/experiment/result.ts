@@ -1,5 +1,6 @@
 /** What an experiment found. This is the object that --json prints: its fields are part of the interface. */
 
+import type { ReactorName } from '../reactor/reactor.js';
 import type { Complaint } from './complaints.js';
 import type { Counters, KernelMemory } from './kernel-counters.js';
 import type { KernelLogLine } from './kernel-log.js';
@@ -71,7 +72,7 @@ export interface ExperimentResult extends MemoryFigures {
   connections: number;
   mode: 'namespaces' | 'loopback';
   clientBoxes: number;
-  reactor: 'io-uring' | 'epoll';
+  reactor: ReactorName;
   clientProcesses: number;
   sourceAddresses: number;
   machine: { cpu: string; cores: number; memoryBytes: number; arch: string };

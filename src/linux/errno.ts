@@ -10,6 +10,7 @@ import { constants } from 'node:os';
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
@@ -56,13 +57,41 @@ export function isConnectionError(errno: number): boolean {
   return connectionErrors.has(errno);
 }
 
-// Where a number has two names the first one is used (EAGAIN, not EWOULDBLOCK). Two that Node does not list are added.
-const names = new Map<number, string>([
-  [ENONET, 'ENONET'],
-  [EHOSTDOWN, 'EHOSTDOWN'],
-]);
-for (const [name, number] of Object.entries(constants.errno)) {
-  if (!names.has(number)) names.set(number, name);
+/** By name: what Node reports carries the names of Linux on every system, and numbers of its own on some. */
+const numbers: Readonly<Record<string, number>> = {
+  ...{
+    EPERM,
+    ENOENT,
+    EINTR,
+    EIO,
+    EBADF,
+    EAGAIN,
+    ENOMEM,
+    EACCES,
+    ENFILE,
+    EMFILE,
+    ENOSPC,
+    EPIPE,
+    ENONET,
+    EPROTO,
+    EOPNOTSUPP,
+  },
+  ...{ ENOPROTOOPT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENETRESET, ECONNABORTED, ECONNRESET, ENOBUFS },
+  ...{ ENOTCONN, ETIMEDOUT, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EINPROGRESS },
+};
+
+const names = new Map(Object.entries(numbers).map(([name, number]) => [number, name]));
+if (process.platform === 'linux') {
+  // Where a number has two names the first one is used.
+  for (const [name, number] of Object.entries(constants.errno)) if (!names.has(number)) names.set(number, name);
+}
+
+/**
+ * The number here of an error that Node reports of a socket. One whose name Linux does not have is EIO: it concerns that socket
+ * and nothing else.
+ */
+export function errnoOf(error: NodeJS.ErrnoException): number {
+  return numbers[error.code ?? ''] ?? EIO;
 }
 
 /** `errnoName(104)` is `'ECONNRESET'`; a number without a name gives `'errno 999'`. */

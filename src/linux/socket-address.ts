@@ -61,6 +61,26 @@ export function addressPort(address: Uint8Array): number {
   return (address[2] << 8) | address[3];
 }
 
+/**
+ * The other way round.
+ *
+ * @param bytes an address as the functions above make it
+ */
+export function decodeSocketAddress(bytes: Uint8Array): { host: string; port: number } | { path: string } {
+  switch (addressFamily(bytes)) {
+    case AF_UNIX:
+      return { path: Buffer.from(bytes.subarray(2, bytes.indexOf(0, 2))).toString() };
+    case AF_INET:
+      return { host: bytes.subarray(4, 8).join('.'), port: addressPort(bytes) };
+    case AF_INET6: {
+      const groups = Array.from({ length: 8 }, (_, i) => ((bytes[8 + 2 * i] << 8) | bytes[9 + 2 * i]).toString(16));
+      return { host: groups.join(':'), port: addressPort(bytes) };
+    }
+    default:
+      throw invalid(`family ${addressFamily(bytes)} is not that of an address`);
+  }
+}
+
 function withPort(bytes: Uint8Array, port: number): Uint8Array {
   bytes[2] = port >> 8;
   bytes[3] = port & 0xff;

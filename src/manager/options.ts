@@ -2,6 +2,7 @@
 
 import type { Retention } from '../log/log.js';
 import type { LogFormat, LogLevel } from '../log-line.js';
+import type { ReactorName } from '../reactor/reactor.js';
 
 export interface ServeOptions {
   /** Address for clients; others for the API and the classic application port. */
@@ -35,5 +36,5 @@ export interface ServeOptions {
   /** Workers end themselves after so long without a manager. */
   orphanSeconds: number;
   /** What the workers use; 'auto' has been decided. */
-  reactor: 'io-uring' | 'epoll';
+  reactor: ReactorName;
 }

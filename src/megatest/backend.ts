@@ -1,15 +1,16 @@
 /** The one place that chooses the kernel interface of megatest. */
 
-import { makeReactor } from '../reactor/choose.js';
-import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
+import { makeReactor, sendBuffersFor } from '../reactor/choose.js';
+import type { Reactor, ReactorEvents, ReactorName } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 
 /** What `--reactor` came down to in the parent. */
-export type Backend = 'io-uring' | 'epoll';
+export type Backend = ReactorName;
 
-export type OpenReactor = (capacity: number, events: ReactorEvents, buffers: SendBuffers) => Reactor;
+export type OpenReactor = (capacity: number, events: ReactorEvents) => { reactor: Reactor; buffers: SendBuffers };
 
 /** @throws Error ERR_IO_URING_UNAVAILABLE, where this process may not what its parent might */
 export function reactorOpener(backend: Backend): OpenReactor {
-  return (capacity, events, buffers) => makeReactor(backend, { capacity, events, buffers }, () => undefined);
+  const buffers = sendBuffersFor(backend);
+  return (capacity, events) => ({ reactor: makeReactor(backend, { capacity, events, buffers }), buffers });
 }

@@ -17,7 +17,6 @@
 import { ETIMEDOUT, errnoName } from '../linux/errno.js';
 import { encodeSocketAddress } from '../linux/socket-address.js';
 import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
-import { SendBuffers } from '../reactor/send-buffers.js';
 import { TimerWheel } from '../reactor/timer-wheel.js';
 import type { OpenReactor } from './backend.js';
 import type { ChildReport, ClientsConfig } from './child-protocol.js';
@@ -87,8 +86,8 @@ export class Clients implements ReactorEvents {
     this.config = config;
     this.reopen = config.reopen;
     const capacity = config.clientCount + SPARE_SLOTS;
-    const buffers = new SendBuffers();
-    this.reactor = openReactor(capacity, this, buffers);
+    const { reactor, buffers } = openReactor(capacity, this);
+    this.reactor = reactor;
     this.requests = new RequestBuffers(buffers, config.targets, config.prefix);
     this.timeouts = new TimerWheel();
     this.targets = config.targets.map(({ host, port }) => encodeSocketAddress(host, port));

@@ -1,43 +1,78 @@
-/** Which reactor a process uses: the one that was asked for, or the best that this kernel allows. */
+/** Which reactor a process uses: the one that was asked for, or the best that this machine allows. */
 
-import { EpollReactor } from './epoll.js';
-import { IoUringReactor } from './io-uring.js';
-import { probeIoUring } from './io-uring-probe.js';
-import type { Reactor, ReactorEvents } from './reactor.js';
-import type { SendBuffers } from './send-buffers.js';
+import { ffiProblem } from '../linux/ffi.js';
+import { PortableReactor } from './portable.js';
+import type { Reactor, ReactorName, ReactorOptions } from './reactor.js';
+import { SendBuffers } from './send-buffers.js';
 
-export const REACTOR_CHOICES = ['auto', 'io-uring', 'epoll'] as const;
+const native = ffiProblem === null ? await import('./native.js') : null;
+
+export const REACTOR_CHOICES = ['auto', 'io-uring', 'epoll', 'portable'] as const;
 export type ReactorChoice = (typeof REACTOR_CHOICES)[number];
 
-export interface ReactorOptions {
-  capacity: number;
-  events: ReactorEvents;
-  buffers: SendBuffers;
+/** User-space bytes of an idle connection of Node's `net`: docs/adr/0009-portable.md says how to measure it. */
+export const PORTABLE_CONNECTION_BYTES = 4_000;
+
+/** What a process can do, each null, or why not. */
+export interface Abilities {
+  systemCalls: string | null;
+  /** Asked only where there are system calls. */
+  ioUring: () => string | null;
 }
+
+const here: Abilities = { systemCalls: ffiProblem, ioUring: () => native!.probeIoUring() };
 
 /**
  * What a choice comes down to on this machine.
  *
- * @param log takes one line when `auto` has to do without io_uring
- * @throws Error with code ERR_IO_URING_UNAVAILABLE when io_uring was asked for and is not to be had
+ * @param log takes one line when `auto` has to do without io_uring, and whenever the portable reactor is used: what it costs
+ * @throws Error with code ERR_IO_URING_UNAVAILABLE or ERR_EPOLL_UNAVAILABLE when one was asked for and is not to be had
  */
-export function decideReactor(
-  choice: ReactorChoice,
-  log: (line: string) => void,
-  probe: () => string | null = probeIoUring,
-): 'io-uring' | 'epoll' {
-  if (choice === 'epoll') return choice;
-  const reason = probe();
-  if (reason === null) return 'io-uring';
-  if (choice === 'auto') {
-    log(`using epoll: ${reason}`);
-    return 'epoll';
+export function decideReactor(choice: ReactorChoice, log: (line: string) => void, abilities = here): ReactorName {
+  if (choice === 'portable') {
+    log(portableLine('as it was asked to'));
+    return choice;
   }
-  const cure = 'use --reactor epoll or auto';
-  throw Object.assign(new Error(`${reason}; ${cure}`), { code: 'ERR_IO_URING_UNAVAILABLE' });
+  const { systemCalls } = abilities;
+  if (systemCalls !== null) {
+    if (choice !== 'auto') throw unavailable(choice, systemCalls, 'portable or auto');
+    log(portableLine(systemCalls));
+    return 'portable';
+  }
+  if (choice === 'epoll') return choice;
+  const reason = abilities.ioUring();
+  if (reason === null) return 'io-uring';
+  if (choice === 'io-uring') throw unavailable(choice, reason, 'epoll or auto');
+  log(`using epoll: ${reason}`);
+  return 'epoll';
 }
 
-/** Makes a reactor; parameters and failures as for `decideReactor`. */
-export function makeReactor(choice: ReactorChoice, options: ReactorOptions, log: (line: string) => void): Reactor {
-  return decideReactor(choice, log) === 'epoll' ? new EpollReactor(options) : new IoUringReactor(options);
+function portableLine(reason: string): string {
+  const times = Math.round(PORTABLE_CONNECTION_BYTES / 50);
+  return (
+    `using the portable reactor, the heavy one: about ${PORTABLE_CONNECTION_BYTES.toLocaleString('en')} bytes for each idle ` +
+    `connection, ${times} times what epoll and io_uring take, and workers end with their manager (${reason})`
+  );
+}
+
+function unavailable(choice: 'io-uring' | 'epoll', reason: string, others: string): Error {
+  const code = choice === 'epoll' ? 'ERR_EPOLL_UNAVAILABLE' : 'ERR_IO_URING_UNAVAILABLE';
+  return Object.assign(new Error(`${reason}; use --reactor ${others}`), { code });
+}
+
+/** Send buffers of the kind that a reactor can send. */
+export function sendBuffersFor(name: ReactorName): SendBuffers {
+  return name === 'portable' || native === null ? new SendBuffers() : new SendBuffers(native.NATIVE_MEMORY);
+}
+
+/**
+ * Makes a reactor.
+ *
+ * @param name what `decideReactor` came to, perhaps in a parent process
+ * @throws Error ERR_IO_URING_UNAVAILABLE or ERR_EPOLL_UNAVAILABLE where this process may not what its parent might
+ */
+export function makeReactor(name: ReactorName, options: ReactorOptions): Reactor {
+  if (name === 'portable') return new PortableReactor(options);
+  decideReactor(name, () => undefined);
+  return native!.makeNative(name, options);
 }

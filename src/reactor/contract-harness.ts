@@ -7,8 +7,9 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { setImmediate as yieldToNode } from 'node:timers/promises';
 import { openListener } from '../linux/sockets.js';
+import { sendBuffersFor } from './choose.js';
 import type { Reactor, ReactorEvents } from './reactor.js';
-import { SendBuffers } from './send-buffers.js';
+import type { SendBuffers } from './send-buffers.js';
 
 export type MakeReactor = (options: { capacity: number; events: ReactorEvents; buffers: SendBuffers }) => Reactor;
 
@@ -19,7 +20,7 @@ export type RecordedEvent = [name: keyof ReactorEvents, subject: number, detail?
 const PATIENCE_MS = 10_000;
 
 export class Harness implements ReactorEvents {
-  readonly buffers = new SendBuffers();
+  readonly buffers: SendBuffers;
   readonly reactor: Reactor;
   readonly recorded: RecordedEvent[] = [];
   /** What a test does inside an event, after it was recorded. */
@@ -31,7 +32,8 @@ export class Harness implements ReactorEvents {
   readonly #peers: Peer[] = [];
   #accepting = true;
 
-  constructor(makeReactor: MakeReactor, capacity = 4096) {
+  constructor(makeReactor: MakeReactor, capacity = 4096, buffers = sendBuffersFor('epoll')) {
+    this.buffers = buffers;
     this.reactor = makeReactor({ capacity, events: this, buffers: this.buffers });
   }
 
@@ -158,15 +160,21 @@ export class Harness implements ReactorEvents {
       if (performance.now() > deadlineMs) {
         assert.fail(`waited in vain until ${what}; the last events: ${JSON.stringify(this.recorded.slice(-20))}`);
       }
-      this.reactor.turn(2);
+      await this.turn(2);
       await yieldToNode();
     }
+  }
+
+  /** A turn, after the wait of a reactor that does not wait in it. @returns how many events there were */
+  async turn(timeoutMs: number): Promise<number> {
+    await this.reactor.wait?.(timeoutMs);
+    return this.reactor.turn(timeoutMs);
   }
 
   /** Runs some turns in which nothing that is forbidden may happen. */
   async settle(): Promise<void> {
     for (let i = 0; i < 10; i++) {
-      this.reactor.turn(2);
+      await this.turn(2);
       await yieldToNode();
     }
   }

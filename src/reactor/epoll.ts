@@ -48,7 +48,7 @@ import { closeDescriptor, setSocketOption } from '../linux/sockets.js';
 import { EpollListeners, LISTENER_GENERATION } from './epoll-listeners.js';
 import { PEER_BYTES } from './peer-cells.js';
 import { PendingSends } from './pending-sends.js';
-import { type Reactor, type ReactorEvents, SEND_DONE, SEND_PENDING } from './reactor.js';
+import { type ClientSource, type Reactor, type ReactorEvents, SEND_DONE, SEND_PENDING } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
 // States of a slot: bits over OPEN.
@@ -109,6 +109,7 @@ export class EpollReactor implements Reactor {
   #destroyed = false;
 
   constructor({ capacity, events, buffers }: EpollOptions) {
+    assert(buffers.native, 'the kernel is given addresses of send buffers');
     this.capacity = capacity;
     this.#events = events;
     this.#buffers = buffers;
@@ -124,8 +125,9 @@ export class EpollReactor implements Reactor {
     return this.#open;
   }
 
-  listen(fd: number): number {
-    return this.#listeners.add(fd);
+  listen(listener: number | ClientSource): number {
+    assert(typeof listener === 'number', 'a descriptor is what it accepts from');
+    return this.#listeners.add(listener);
   }
 
   pauseAccepting(): void {

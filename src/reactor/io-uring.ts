@@ -25,7 +25,7 @@ import { IoUringListeners } from './io-uring-listeners.js';
 import { ACCEPT, CLOSE, CONNECT, detailOf, kindOf, POLL, RECEIVE, SEND, SHUTDOWN, WAKE } from './io-uring-requests.js';
 import type { Ring } from './io-uring-ring.js';
 import { Rings } from './io-uring-rings.js';
-import type { Reactor, ReactorEvents } from './reactor.js';
+import type { ClientSource, Reactor, ReactorEvents } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
 /** How often one turn goes on reading what is there. */
@@ -62,6 +62,7 @@ export class IoUringReactor implements Reactor {
   /** @throws SystemError when io_uring is not to be had; `probeIoUring` says why in words */
   constructor(options: IoUringOptions) {
     const { capacity, events, buffers, receives = 64 } = options;
+    assert(buffers.native, 'the kernel is given addresses of send buffers');
     const slotsMax = Math.min(SLOTS_PER_RING_MAX, 2 ** Math.floor(Math.log2(descriptorLimit().soft)));
     this.capacity = capacity;
     this.#rings = new Rings({
@@ -80,8 +81,9 @@ export class IoUringReactor implements Reactor {
     return this.#connections.open;
   }
 
-  listen(fd: number): number {
-    return this.#listeners.add(fd);
+  listen(listener: number | ClientSource): number {
+    assert(typeof listener === 'number', 'a descriptor is what it accepts from');
+    return this.#listeners.add(listener);
   }
 
   pauseAccepting(): void {

@@ -19,6 +19,19 @@
  * method may be called from inside an event.
  */
 
+import type { Socket } from 'node:net';
+import type { SendBuffers } from './send-buffers.js';
+
+/** All of them; `auto` is none: it has been decided (choose.ts). */
+export type ReactorName = 'io-uring' | 'epoll' | 'portable';
+
+export interface ReactorOptions {
+  capacity: number;
+  events: ReactorEvents;
+  /** Of the kind that the reactor can send: `sendBuffersFor` (choose.ts). */
+  buffers: SendBuffers;
+}
+
 /** What the reactor reports. Methods, not closures, so that each call site stays monomorphic. */
 export interface ReactorEvents {
   /** A client was accepted on the listener that `listen` returned as `listener`. */
@@ -60,8 +73,17 @@ export const SEND_DONE = 1;
 export const SEND_PENDING = 0;
 // `send`: a negative result is -errno: the connection is broken and its slot is already released; no event follows.
 
+/** Hands over clients that were accepted elsewhere (src/worker/handed-clients.ts). */
+export interface ClientSource {
+  /** From now on clients are handed to `take`, as long as accepting goes on. */
+  open(take: (socket: Socket) => void): void;
+  /** Nobody should be handed over, or again. Who is on the way already is taken all the same. */
+  setAccepting(accepting: boolean): void;
+  close(): void;
+}
+
 export interface Reactor {
-  /** 'epoll', 'io-uring' or 'portable'. */
+  /** A {@link ReactorName}. */
   readonly name: string;
 
   /** Connections are 0 <= c < capacity. Fixed for the life of the reactor. */
@@ -81,8 +103,12 @@ export interface Reactor {
    */
   readonly peer: Uint8Array;
 
-  /** Takes over a listening, non-blocking socket and begins to accept. Returns the listener's number, from 0. */
-  listen(fd: number): number;
+  /**
+   * Takes over a listening, non-blocking socket and begins to accept. Returns the listener's number, from 0.
+   *
+   * The portable reactor also takes a source of clients that another process has accepted, and no other does.
+   */
+  listen(listener: number | ClientSource): number;
 
   /** Stops accepting on all listeners (they stay open, so that others who share them go on). */
   pauseAccepting(): void;
@@ -142,8 +168,16 @@ export interface Reactor {
   /**
    * One turn: waits until something happened, but at most `timeoutMs`, and delivers the events. A signal ends the
    * wait. Returns how many kernel events there were; 0 after a time-out or a signal.
+   *
+   * A reactor with `wait` does not wait in it: it delivers what `wait` was resolved for.
    */
   turn(timeoutMs: number): number;
+
+  /**
+   * Only of a reactor whose events come out of Node's own event loop, which nobody may block: resolves when there is something
+   * for `turn` to deliver, or after `timeoutMs`.
+   */
+  wait?(timeoutMs: number): Promise<void>;
 
   /** Closes everything that the reactor owns, listeners and adopted descriptors too. */
   destroy(): void;

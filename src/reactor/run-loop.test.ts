@@ -118,11 +118,11 @@ describe('run loop', () => {
   test('a signal ends the wait and is handled', async () => {
     const script = `
       import { EpollReactor } from '${new URL('./epoll.js', import.meta.url)}';
-      import { SendBuffers } from '${new URL('./send-buffers.js', import.meta.url)}';
+      import { sendBuffersFor } from '${new URL('./choose.js', import.meta.url)}';
       import { runLoop } from '${new URL('./run-loop.js', import.meta.url)}';
       let stopped = false;
       process.on('SIGTERM', () => { stopped = true; });
-      const reactor = new EpollReactor({ capacity: 64, events: {}, buffers: new SendBuffers() });
+      const reactor = new EpollReactor({ capacity: 64, events: {}, buffers: sendBuffersFor('epoll') });
       console.log('ready');
       await runLoop(reactor, { turnWaitMs: 8000, afterTurn: () => undefined, stopped: () => stopped });
       reactor.destroy();

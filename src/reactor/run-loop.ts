@@ -8,8 +8,11 @@
  */
 
 import { setImmediate as yieldToNode } from 'node:timers/promises';
-import { usleep } from '../linux/libc.js';
+import { ffiProblem } from '../linux/ffi.js';
 import type { Reactor } from './reactor.js';
+
+/** Only reactors that block are paced, and where these are is a C library. */
+const usleep = ffiProblem === null ? (await import('../linux/libc.js')).usleep : null;
 
 const BURST_MS = 20;
 
@@ -39,6 +42,7 @@ export interface RunLoopOptions {
 
 /** Resolves once `stopped()`; rejects with what an event or `afterTurn` throws. */
 export async function runLoop(reactor: Reactor, options: RunLoopOptions): Promise<void> {
+  if (reactor.wait !== undefined) return runWithNode(reactor, options);
   const { turnWaitMs } = options;
   let waitMs = turnWaitMs;
   const pacer = new Pacer();
@@ -51,6 +55,15 @@ export async function runLoop(reactor: Reactor, options: RunLoopOptions): Promis
       if (events > 0 && events < FULL_TURN_EVENTS) pacer.pace(events);
     } while (events > 0 && !options.stopped() && performance.now() < burstEndMs);
     await yieldToNode();
+  }
+}
+
+/** Of a reactor that has its events from Node's loop: between turns the loop is Node's. */
+async function runWithNode(reactor: Reactor, { turnWaitMs, afterTurn, stopped }: RunLoopOptions): Promise<void> {
+  let waitMs = turnWaitMs;
+  while (!stopped()) {
+    await reactor.wait!(waitMs);
+    waitMs = Math.min(afterTurn(reactor.turn(0)) ?? turnWaitMs, turnWaitMs);
   }
 }
 
@@ -78,7 +91,7 @@ class Pacer {
     const sinceMs = nowMs - this.#lastTurnMs;
     this.#lastTurnMs = nowMs;
     if (!this.#paced || sinceMs >= TURN_GAP_MS) return;
-    usleep(Math.ceil((TURN_GAP_MS - sinceMs) * 1000));
+    usleep!(Math.ceil((TURN_GAP_MS - sinceMs) * 1000));
     this.#lastTurnMs = performance.now();
   }
 

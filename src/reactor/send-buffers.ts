@@ -1,5 +1,8 @@
 /**
- * Send buffers: encoded bytes in native memory, shared by all the connections that they are sent to.
+ * Send buffers: encoded bytes, shared by all the connections that they are sent to.
+ *
+ * Where their memory comes from is the reactor's affair: the kernel is given addresses, which only memory outside the
+ * JavaScript heap has for good; Node's sockets take views of ordinary array buffers.
  *
  * A buffer is a *handle*, a small int, with a reference count. Up to 64 KiB it is a block of one of nine size classes
  * (256 bytes, doubling), carved one after another from chunks of 1 MiB and never given back to the kernel: what was
@@ -11,7 +14,29 @@
  * handle that is not in use is a bug and throws.
  */
 
-import { mapNative, type NativeMemory, unmapNative } from '../linux/native-memory.js';
+/** A piece of memory that blocks lie in. */
+export interface MemoryBlock {
+  readonly bytes: Uint8Array;
+  /** Of `bytes[0]`, for system calls; 0 where it has no lasting address. */
+  readonly address: number;
+}
+
+/** Where memory comes from. */
+export interface BufferMemory {
+  /** Its addresses may be given to the kernel. */
+  readonly native: boolean;
+  /** @throws SystemError ENOMEM */
+  map(byteLength: number): MemoryBlock;
+  /** Nobody uses the block any more. */
+  unmap(block: MemoryBlock): void;
+}
+
+/** Array buffers: a view that is still used keeps its buffer alive. */
+export const HEAP_MEMORY: BufferMemory = {
+  native: false,
+  map: (byteLength) => ({ bytes: new Uint8Array(byteLength), address: 0 }),
+  unmap: () => undefined,
+};
 
 const CLASS_BYTES_MIN_LOG2 = 8;
 const CLASS_COUNT = 9;
@@ -28,15 +53,25 @@ export class SendBuffers {
   #next = new Int32Array(64);
   #classes = new Uint8Array(64);
   /** Memory that a handle's block lies in: its chunk, or its own mapping. */
-  readonly #memory: (NativeMemory | undefined)[] = [];
+  readonly #memory: (MemoryBlock | undefined)[] = [];
   /** First free handle of each class. */
   readonly #free = new Int32Array(CLASS_COUNT + 1).fill(NONE);
   #handleCount = 0;
 
   /** The chunk that blocks are carved from now, and how many of its bytes are taken. */
-  #chunk: NativeMemory | undefined;
+  #chunk: MemoryBlock | undefined;
   #carved = 0;
   #liveBytes = 0;
+  readonly #source: BufferMemory;
+
+  constructor(source: BufferMemory = HEAP_MEMORY) {
+    this.#source = source;
+  }
+
+  /** `address` is one that system calls take. */
+  get native(): boolean {
+    return this.#source.native;
+  }
 
   /** Bytes that buffers in use occupy: each as large as its class, the largest as large as they are. */
   get liveBytes(): number {
@@ -51,8 +86,8 @@ export class SendBuffers {
   allocate(length: number): number {
     if (!Number.isInteger(length) || length <= 0) throw new RangeError(`a buffer of ${length} bytes`);
     const sizeClass = classOf(length);
-    // Memory first: where there is none, mapNative throws and no handle is lost.
-    const mapping = sizeClass === OWN_MAPPING ? mapNative(length) : undefined;
+    // Memory first: where there is none, map throws and no handle is lost.
+    const mapping = sizeClass === OWN_MAPPING ? this.#source.map(length) : undefined;
     let handle = this.#free[sizeClass];
     if (handle !== NONE) this.#free[sizeClass] = this.#next[handle];
     else handle = this.#newHandle(sizeClass);
@@ -81,7 +116,7 @@ export class SendBuffers {
     return memory.bytes.subarray(offset, offset + this.#lengths[handle]);
   }
 
-  /** Address of the first byte, for system calls. */
+  /** Address of the first byte, for system calls; of no meaning unless `native`. */
   address(handle: number): number {
     return this.#addresses[handle];
   }
@@ -104,7 +139,7 @@ export class SendBuffers {
     const sizeClass = this.#classes[handle];
     this.#liveBytes -= sizeOf(sizeClass, this.#lengths[handle]);
     if (sizeClass === OWN_MAPPING) {
-      unmapNative(this.#memory[handle]!);
+      this.#source.unmap(this.#memory[handle]!);
       this.#memory[handle] = undefined;
     }
     this.#next[handle] = this.#free[sizeClass];
@@ -122,7 +157,7 @@ export class SendBuffers {
   #carve(handle: number, byteLength: number): void {
     let chunk = this.#chunk;
     if (chunk === undefined || this.#carved + byteLength > CHUNK_BYTES) {
-      chunk = mapNative(CHUNK_BYTES);
+      chunk = this.#source.map(CHUNK_BYTES);
       this.#chunk = chunk;
       this.#carved = 0;
     }

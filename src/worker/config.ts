@@ -1,6 +1,7 @@
 /** What a worker is told by its manager at its start: one JSON argument of src/worker/main.ts. */
 
 import type { LogFormat, LogLevel } from '../log-line.js';
+import type { ReactorName } from '../reactor/reactor.js';
 
 export interface WorkerConfig {
   /** The worker's number, from 0. */
@@ -11,10 +12,10 @@ export interface WorkerConfig {
   /** Client connections that this worker may hold. */
   maxConnections: number;
   orphanSeconds: number;
-  reactor: 'io-uring' | 'epoll';
   /** How it logs, to stderr. */
   logFormat: LogFormat;
   logLevel: LogLevel;
+  reactor: ReactorName;
   /** Serve /echo, for conformance suites. */
   testEcho: boolean;
 }

@@ -17,8 +17,56 @@ export interface Occupancy {
   waiting: number;
 }
 
+export interface ChannelOccupancy extends Occupancy {
+  channel: string;
+}
+
+/**
+ * The first channels in the order of their names that somebody is on. Names are ordered by their UTF-16 units, as JavaScript compares
+ * strings.
+ */
+export interface ChannelsPage {
+  channels: ChannelOccupancy[];
+  /** There are more behind the last of these. */
+  more: boolean;
+}
+
+/** Who is on a channel: the first of its clients, in the order of their names. */
+export interface PresencePage {
+  clients: { client: string; connections: number }[];
+  more: boolean;
+  /** Of all clients together, and of those that are nobody in particular. */
+  connections: number;
+}
+
 /** Each operation: what is asked, and what is answered. */
 export interface QuestionMap {
+  channels: {
+    question: {
+      /** Patterns (src/channel-pattern.ts), of which a channel matches one at least … */
+      within: readonly string[];
+      /** … and this one. */
+      pattern: string;
+      /** Only names behind this one in their order; empty: all. */
+      after: string;
+      limit: number;
+    };
+    answer: ChannelsPage;
+  };
+  presence: { question: { channel: string; after: string; limit: number }; answer: PresencePage };
+  disconnect: {
+    question: {
+      /** A subject: its connections alone. */
+      client: string | null;
+      /** Who is on this channel alone. */
+      channel: string | null;
+      reason: string;
+      reconnect: boolean;
+      /** When to come back: each is told a time from this to twice this. */
+      afterMs: number | null;
+    };
+    answer: { connections: number };
+  };
   occupancy: { question: { channel: string }; answer: Occupancy };
 }
 

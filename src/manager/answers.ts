@@ -9,6 +9,13 @@ import { LinkError } from './worker-frames.js';
 /** For each operation, whether a value is one of its answers. */
 const CHECKS: { [O in Op]: (answer: Answer<O>) => boolean } = {
   occupancy: isOccupancy,
+  channels: ({ channels, more }) =>
+    isListOf(channels, (each) => typeof each.channel === 'string' && isOccupancy(each)) && typeof more === 'boolean',
+  presence: ({ clients, more, connections }) =>
+    isListOf(clients, (each) => typeof each.client === 'string' && isCount(each.connections)) &&
+    typeof more === 'boolean' &&
+    isCount(connections),
+  disconnect: ({ connections }) => isCount(connections),
 };
 
 /**
@@ -33,6 +40,11 @@ export function isRefusal(answer: object): answer is Refusal {
 
 function isOccupancy({ subscribers, waiting }: Occupancy): boolean {
   return isCount(subscribers) && isCount(waiting);
+}
+
+/** A list of objects, each of which passes. */
+function isListOf<T extends object>(value: readonly T[], passes: (item: T) => boolean): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null && passes(item));
 }
 
 /** A whole number from 0. Takes anything: what it is given came from another process. */

@@ -61,10 +61,10 @@ test('whoever ends first, the others keep what is theirs', () => {
 test('who begins and ends is told of, where the token has a subject', () => {
   const identities = new Identities(16);
   const told: string[] = [];
-  identities.events = {
+  identities.listen({
     began: (connection, subject) => told.push(`+${connection} ${subject}`),
     ended: (connection, subject) => told.push(`-${connection} ${subject}`),
-  };
+  });
   identities.begin(1, grant('alice'));
   identities.begin(2, grant(null));
   identities.renew(2, grant('bob'));

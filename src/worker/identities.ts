@@ -44,8 +44,7 @@ const ROWS_FIRST = 64;
 const LENGTHS = 2;
 
 export class Identities {
-  /** Set once by whoever wants to hear. */
-  events: IdentityEvents | null = null;
+  readonly #listeners: IdentityEvents[] = [];
   /** Connections that came with a token. */
   size = 0;
   readonly #place: Int32Array;
@@ -68,6 +67,11 @@ export class Identities {
     this.#texts = new LongTexts(capacity * IDENTITY_CELLS);
   }
 
+  /** `events` hears of every client from now on. */
+  listen(events: IdentityEvents): void {
+    this.#listeners.push(events);
+  }
+
   get columnBytes(): number {
     return this.#place.byteLength;
   }
@@ -84,15 +88,15 @@ export class Identities {
     this.size++;
     this.#place[connection] = row + 1;
     this.#connection[row] = connection;
-    if (grant.subject !== null) this.events?.began(connection, grant.subject);
+    this.#began(connection, grant);
     return true;
   }
 
   /** A connection ends or asks anew, still on its channels. Without a token it is none of ours. */
   end(connection: number): void {
     if (this.size === 0 || this.#place[connection] === 0) return;
-    const subject = this.events === null ? null : this.subjectOf(connection);
-    if (subject !== null) this.events!.ended(connection, subject);
+    const subject = this.#listeners.length === 0 ? null : this.subjectOf(connection);
+    if (subject !== null) for (const events of this.#listeners) events.ended(connection, subject);
     this.#forget(connection);
   }
 
@@ -109,7 +113,7 @@ export class Identities {
     const length = this.#lengths[row * LENGTHS + 1];
     if (!this.#write(row, grant)) return false;
     this.#texts.release(text, length);
-    if (before === null && grant.subject !== null) this.events?.began(connection, grant.subject);
+    if (before === null) this.#began(connection, grant);
     return true;
   }
 
@@ -171,6 +175,10 @@ export class Identities {
       expired(this.#connection[row]);
       if (++ended === EXPIRIES_PER_SWEEP_MAX) return;
     }
+  }
+
+  #began(connection: number, { subject }: Grant): void {
+    if (subject !== null) for (const events of this.#listeners) events.began(connection, subject);
   }
 
   /** @returns false where there is no room */

@@ -123,6 +123,16 @@ export class Subscriptions {
     }
   }
 
+  /** The numbers of all channels are below this. */
+  get channelsEnd(): number {
+    return this.#highChannel;
+  }
+
+  /** Whether the number is that of a channel now. */
+  isChannel(channel: number): boolean {
+    return this.#name[channel] !== 0;
+  }
+
   // ── Rows. A walk may remove the row that it is at, once it has asked for the following one. ────────────────────────
 
   /** The latest row of the channel. */
@@ -173,12 +183,14 @@ export class Subscriptions {
     return this.#connections + this.#highExtra;
   }
 
-  /** Rows of the channel among those from `start` up to `end`. */
-  countBetween(channel: number, start: number, end: number): number {
+  /** Adds the rows from `start` up to `end` to the counts of their channels, where these are asked for. */
+  countRows(start: number, end: number, counts: Map<number, number>): void {
     const channelOf = this.#channelOf;
-    let count = 0;
-    for (let row = start; row < end; row++) if (channelOf[row] === channel + 1) count++;
-    return count;
+    for (let row = start; row < end; row++) {
+      const channel = channelOf[row] - 1;
+      const count = channel < 0 ? undefined : counts.get(channel);
+      if (count !== undefined) counts.set(channel, count + 1);
+    }
   }
 
   // ── Changes ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,12 +18,14 @@ import { makeReactor, sendBuffersFor } from '../reactor/choose.js';
 import type { Reactor, ReactorEvents } from '../reactor/reactor.js';
 import { runLoop } from '../reactor/run-loop.js';
 import { TimerWheel } from '../reactor/timer-wheel.js';
+import { Absences, Leavers } from './absences.js';
 import { Audience } from './audience.js';
 import { Clients } from './clients.js';
 import type { WorkerConfig } from './config.js';
 import { Connections } from './connections.js';
+import { disconnectWalk } from './disconnect-walk.js';
 import { ManagerLink } from './manager-link.js';
-import { Questions } from './questions.js';
+import { type Handlers, Questions } from './questions.js';
 import { Subscriptions } from './subscriptions.js';
 
 const STATS_MS = 1000;
@@ -38,6 +40,7 @@ export class Worker implements ReactorEvents {
   readonly #clients: Clients;
   readonly #link: ManagerLink;
   readonly #questions: Questions;
+  readonly #absences = new Absences();
   readonly #memory = new MemoryAtRest(performance.now());
   #startMemoryBytes = 0;
   #accepting = true;
@@ -89,12 +92,6 @@ export class Worker implements ReactorEvents {
         this.#clients.managerLost();
       },
     });
-    const audience = new Audience(this.#subscribers, this.#waiters);
-    this.#questions = new Questions(
-      { occupancy: ({ channel }) => audience.occupancy(channel) },
-      (request, answer) => this.#link.answer(request, answer),
-      () => performance.now(),
-    );
     this.#clients = new Clients({
       reactor: this.#reactor,
       buffers,
@@ -107,7 +104,26 @@ export class Worker implements ReactorEvents {
       testEcho: config.testEcho,
       clock: () => performance.now(),
     });
+    this.#questions = this.#makeQuestions();
     this.#managerSeenMs = performance.now();
+  }
+
+  /** What can be asked of this worker: each operation's handler. */
+  #makeQuestions(): Questions {
+    const clock = () => performance.now();
+    const { disconnects, access } = this.#clients;
+    const tables = { subscribers: this.#subscribers, waiters: this.#waiters };
+    const parts = { ...tables, identities: access.identities, absences: this.#absences, clock };
+    const audience = new Audience(parts);
+    access.identities.listen(new Leavers(parts));
+    const ending = { ...parts, connections: this.#connections, disconnects, random: Math.random };
+    const handlers: Handlers = {
+      occupancy: (question) => audience.occupancy(question),
+      channels: (question) => audience.channels(question),
+      presence: (question) => audience.presence(question),
+      disconnect: (question) => disconnectWalk(ending, question),
+    };
+    return new Questions(handlers, (request, answer) => this.#link.answer(request, answer), clock);
   }
 
   /** Serves until it is stopped or orphaned. */
@@ -135,6 +151,7 @@ export class Worker implements ReactorEvents {
    */
   #told(policy: ClientPolicy): void {
     this.#clients.applyPolicy(policy);
+    this.#absences.graceMs = policy.presenceGraceMs;
     if (this.#listening || this.#stopping) return;
     this.#listening = true;
     this.#startMemoryBytes = ownMemoryBytes();
@@ -186,6 +203,7 @@ export class Worker implements ReactorEvents {
       this.#managerSeenMs = nowMs;
       if (nowMs >= this.#statsAtMs) {
         this.#statsAtMs = nowMs + STATS_MS;
+        this.#absences.expire(nowMs);
         this.#reportStats();
         this.#memory.tick(nowMs);
       }

@@ -201,6 +201,11 @@ export class LmdbLog implements Log {
     if (this.#fsync === 'interval' && this.#unsynced && !this.#syncing) void this.#sync();
   }
 
+  setRetention(retention: Retention): void {
+    this.#retained.setRetention(retention);
+    if (!this.#closed && this.#hasChanges) this.#schedule();
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

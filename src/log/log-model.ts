@@ -19,6 +19,18 @@ const RETENTION: Retention = {
   rules: [{ pattern: 'long/*', seconds: 60, messages: 8, bytes: 600 }],
 };
 
+/** What retention is changed to, and back. */
+const OTHER_RETENTION: Retention = {
+  seconds: 20,
+  messages: 6,
+  bytes: 200,
+  totalBytes: 14 * (PUBLICATION_OVERHEAD_BYTES + 100),
+  rules: [
+    { pattern: 'long/1', messages: 3 },
+    { pattern: 'x', seconds: 5, bytes: 100 },
+  ],
+};
+
 interface Entry extends Publication {
   id: string | undefined;
   bornMs: number;
@@ -38,10 +50,16 @@ class ListLog {
   last = 0;
   readonly lost = new Map<string, number>();
   readonly handedOut = new Map<string, number>();
+  retention = RETENTION;
   readonly #clock: FakeClock;
 
   constructor(clock: FakeClock) {
     this.#clock = clock;
+  }
+
+  setRetention(retention: Retention): void {
+    this.retention = retention;
+    this.#limitAll();
   }
 
   append(batch: readonly NewPublication[]): Appended[] {
@@ -53,15 +71,14 @@ class ListLog {
       this.list.push({ sequence: ++this.last, channel, kind, data, timeMs, id, bornMs });
       return { sequence: this.last, timeMs, duplicate: false };
     });
-    for (const channel of CHANNELS) this.#limit(channel);
-    while (this.list.length > 1 && this.#cost() > RETENTION.totalBytes) this.#drop(this.list[0]!);
+    this.#limitAll();
     this.expire();
     return appended;
   }
 
   expire(): void {
     for (const entry of [...this.list]) {
-      if (this.#clock.nowMs - entry.bornMs >= limitsOf(entry.channel).seconds * 1000) this.#drop(entry);
+      if (this.#clock.nowMs - entry.bornMs >= this.#limitsOf(entry.channel).seconds * 1000) this.#drop(entry);
     }
   }
 
@@ -79,8 +96,13 @@ class ListLog {
       .filter(({ sequence }) => sequence > after);
   }
 
+  #limitAll(): void {
+    for (const channel of CHANNELS) this.#limit(channel);
+    while (this.list.length > 1 && this.#cost() > this.retention.totalBytes) this.#drop(this.list[0]!);
+  }
+
   #limit(channel: string): void {
-    const { messages, bytes } = limitsOf(channel);
+    const { messages, bytes } = this.#limitsOf(channel);
     for (let of = this.of(channel); of.length > 1; of = this.of(channel)) {
       if (of.length <= messages && of.reduce((sum, { data }) => sum + data.length, 0) <= bytes) return;
       this.#drop(of[0]!);
@@ -97,10 +119,14 @@ class ListLog {
     this.list = this.list.filter((other) => other !== entry);
     this.lost.set(entry.channel, entry.sequence);
   }
-}
 
-function limitsOf(channel: string): { seconds: number; messages: number; bytes: number } {
-  return channel.startsWith('long/') ? { ...RETENTION, ...RETENTION.rules![0]! } : RETENTION;
+  /** Of the rules here no two match the same channel. */
+  #limitsOf(channel: string): { seconds: number; messages: number; bytes: number } {
+    const rule = this.retention.rules!.find(({ pattern }) =>
+      pattern.endsWith('*') ? channel.startsWith(pattern.slice(0, -1)) : channel === pattern,
+    );
+    return { ...this.retention, ...rule };
+  }
 }
 
 /**
@@ -120,7 +146,7 @@ export async function modelRun(
   assert(EXPIRE_PUBLICATIONS_MAX > 1000, 'one call of expire drops all of this model');
   try {
     for (let step = 0; step < STEPS; step++) {
-      const chosen = below(20);
+      const chosen = below(21);
       if (chosen < 9) {
         const batch = Array.from({ length: 1 + below(5) }, () =>
           publication(channel(), Buffer.alloc(below(150), below(256)), below(4) === 0 ? `id${below(5)}` : undefined),
@@ -141,7 +167,13 @@ export async function modelRun(
         const before = model.handedOut.get(name) ?? 0;
         if (of.length > 0) model.handedOut.set(name, Math.max(before, of.at(-1)!.sequence));
       } else if (chosen === 15 && reopen !== null) {
-        log = await reopen(log, clock, RETENTION);
+        log = await reopen(log, clock, model.retention);
+      } else if (chosen === 16) {
+        const retention = model.retention === RETENTION ? OTHER_RETENTION : RETENTION;
+        log.setRetention(retention);
+        model.setRetention(retention);
+        log.expire();
+        model.expire();
       } else {
         await comparePages(log, model, below);
       }

@@ -310,6 +310,44 @@ export function logSuite(name: string, makeLog: MakeLog, seeds: readonly number[
       assert.equal(log.counters.queued, 2);
     });
 
+    contract(
+      'retention may be made less: what is too much goes, and is a gap',
+      { messages: 100 },
+      async (log, clock) => {
+        await publish(log, ...Array.from({ length: 10 }, () => 'a'), 'b');
+        const rules = [{ pattern: 'b', seconds: 5 }];
+        log.setRetention({ ...AMPLE, messages: 3, rules });
+        assert.deepEqual(await readAll(log, ['a', 'b'], 0), [8, 9, 10, 11]);
+        assert.deepEqual((await log.read(['a'], 0, 1)).gaps, [{ channel: 'a', sequence: 7 }]);
+        assert.equal(log.counters.evicted, 7);
+        clock.nowMs = 5000;
+        log.expire();
+        assert.deepEqual(await readAll(log, ['a', 'b'], 0), [8, 9, 10]);
+      },
+    );
+
+    contract('retention may be made more: what is retained stays longer', { seconds: 5 }, async (log, clock) => {
+      await publish(log, 'a');
+      clock.nowMs = 4000;
+      log.setRetention({ ...AMPLE, seconds: 10 });
+      clock.nowMs = 9000;
+      log.expire();
+      assert.deepEqual(await readAll(log, ['a'], 0), [1]);
+      clock.nowMs = 10_000;
+      log.expire();
+      assert.deepEqual(await readAll(log, ['a'], 0), []);
+    });
+
+    contract('a retention that contradicts itself changes nothing', { messages: 2 }, async (log) => {
+      const rules = [
+        { pattern: 'a', messages: 5 },
+        { pattern: 'a', messages: 6 },
+      ];
+      assert.throws(() => log.setRetention({ ...AMPLE, rules }), /'a' has two rules/);
+      await publish(log, 'a', 'a', 'a');
+      assert.deepEqual(await readAll(log, ['a'], 0), [2, 3]);
+    });
+
     contract('a closed log accepts nothing', {}, async (log) => {
       await publish(log, 'a');
       await log.close();

@@ -151,6 +151,14 @@ export interface Log {
   /** Drops what is too old. Called about once a second; the work of one call is bounded. */
   expire(): void;
 
+  /**
+   * From now on this is retained. What is too much by count or size goes at once, what is too old with the next `expire`; what was
+   * dropped before stays so.
+   *
+   * @throws Error where two rules have the same pattern; then nothing has changed
+   */
+  setRetention(retention: Retention): void;
+
   readonly counters: LogCounters;
 
   /** Resolves when everything appended is kept and the log may be opened again. Later appends are rejected. */

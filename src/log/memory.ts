@@ -105,6 +105,10 @@ export class MemoryLog implements Log {
     });
   }
 
+  setRetention(retention: Retention): void {
+    this.#retained.setRetention(retention);
+  }
+
   close(): Promise<void> {
     this.#closed = true;
     return Promise.resolve();

@@ -52,8 +52,8 @@ export interface Selection {
 
 export class Retained {
   readonly ids = new PublicationIds();
-  readonly #rules: RetentionRules;
-  readonly #totalBytes: number;
+  #rules: RetentionRules;
+  #totalBytes: number;
   readonly #marks: GapMarks;
   readonly #dropped: Dropped;
   readonly #channels = new ChannelTable();
@@ -69,7 +69,7 @@ export class Retained {
   #start = 0;
   #end = 0;
   /** For each class of limits, the first row that may be one of its and alive. */
-  readonly #oldest: Int32Array;
+  #oldest: Int32Array;
   #count = 0;
   #bytes = 0;
   #queued = 0;
@@ -162,6 +162,18 @@ export class Retained {
       while (this.#channel[this.#start] === -1) this.#start++;
       this.#evict(this.#start);
     }
+  }
+
+  /** See Log.setRetention. */
+  setRetention(retention: Retention): void {
+    this.#rules = new RetentionRules(retention);
+    this.#totalBytes = retention.totalBytes;
+    this.#oldest = new Int32Array(this.#rules.classes.length);
+    const { limits, end } = this.#channels;
+    for (let number = 0; number < end; number++) {
+      if (this.#channels.isUsed(number)) limits[number] = this.#rules.resolve(this.#channels.name(number)).number;
+    }
+    this.limitAll();
   }
 
   /** Drops what has reached its age, at most `most` publications. */

@@ -3,6 +3,7 @@
 import { Command, type CommanderError } from 'commander';
 import { experimentCommand } from '../experiment/command.js';
 import { megatestCommand } from '../megatest/command.js';
+import { packageVersion } from '../version.js';
 import { checkConfigCommand } from './check-config.js';
 import { doctorCommand } from './doctor.js';
 import { keyCommand } from './key.js';
@@ -11,7 +12,6 @@ import { serveCommand } from './serve.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { stopCommand } from './stop.js';
-import { packageVersion } from './version.js';
 
 const COMMANDS = [
   serveCommand,

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { arch, cpus, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { packageVersion } from '../cli/version.js';
+import { packageVersion } from '../version.js';
 import type { ExperimentResult } from './result.js';
 
 export function describeMachine(): ExperimentResult['machine'] {

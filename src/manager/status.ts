@@ -19,6 +19,8 @@ export interface WorkerStatus extends Reported {
   pid: number;
   /** True while the worker has a link. */
   linked: boolean;
+  /** How old its figures are. */
+  reportAgeMs: number | null;
   capacity: number | null;
   /** Bytes that the manager has for it and that it has not read yet. */
   backlogBytes: number | null;
@@ -71,6 +73,7 @@ export function workerStatus({ worker, pid }: WorkerProcess, server: LinkServer)
     worker,
     pid,
     linked: link !== undefined,
+    reportAgeMs: link === undefined || link.stats === null ? null : Math.round(performance.now() - link.statsMs),
     capacity: link?.hello.capacity ?? null,
     backlogBytes: link?.backlogBytes ?? null,
     ...(link?.stats ?? NOTHING_REPORTED),

@@ -39,6 +39,8 @@ export class WorkerLink implements QueueLink, FanOutLink {
   readonly hello: Hello;
   /** Its last STATS. */
   stats: WorkerStats | null = null;
+  /** When they came (performance.now()). */
+  statsMs = Number.NaN;
   /** For how long it has said nothing, as the supervisor counts. */
   silentMs = 0;
   readonly #socket: Socket;
@@ -143,6 +145,7 @@ export class WorkerLink implements QueueLink, FanOutLink {
   /** STATS: answered by POSITION, where everything has been sent. */
   reported(stats: WorkerStats): void {
     this.stats = stats;
+    this.statsMs = performance.now();
     if (this.#catchUp.behind) return;
     this.#outlet.frames.position(this.#fanOut.position);
     this.#outlet.flushLater();

@@ -62,12 +62,13 @@ async function serve(options: ServeOptions, planned: number | undefined, notes: 
       '--test-echo serves /echo on the client ports, which returns whatever anybody sends: for conformance suites only',
     );
   }
-  for (const line of await startWarnings(planned, options)) logger.warn(line);
+  const doctorWarnings = await startWarnings(planned, options);
+  for (const line of doctorWarnings) logger.warn(line);
   const signals = new StopSignals();
   void signals.second.then(() => endNow(options.runDirectory, 1));
   let manager: Manager;
   try {
-    manager = await startManager(options, { logger });
+    manager = await startManager(options, { logger, doctorWarnings });
   } catch (error) {
     throw withOption(error, options);
   }

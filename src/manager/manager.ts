@@ -11,12 +11,15 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Api, createApi } from '../api/api.js';
 import { ApiKeyFileError, readApiKeys } from '../api/key-file.js';
 import { type ApiKeyEntry, ApiKeys } from '../api/keys.js';
+import { Dashboard } from '../dashboard/dashboard.js';
+import { dashboardRoutes } from '../dashboard/routes.js';
 import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
 import { OPEN_POLICY } from '../link/policy.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { Log, LogError } from '../log/log.js';
 import { classicHost, isLoopback } from '../loopback.js';
+import { packageVersion } from '../version.js';
 import { ClassicPort } from './classic-port.js';
 import { FanOut } from './fan-out.js';
 import { LinkServer } from './link-server.js';
@@ -35,13 +38,15 @@ const SWEEP_MS = 1000;
 /** A log that fails goes on failing: it is said no oftener than this. */
 const FAILURE_LOG_MS = 10_000;
 
-/** For tests and for embedding; `serve` leaves both out. */
+/** What startManager can be given beside the options. */
 export interface ManagerParts {
   logger?: Logger;
   /** Path of the workers' main module. */
   workerMain?: string;
   /** How long a worker may say nothing before it is replaced. */
   silenceMs?: number;
+  /** What the doctor found in this machine, a line for each; shown by the dashboard. */
+  doctorWarnings?: readonly string[];
 }
 
 /**
@@ -82,6 +87,7 @@ export class Manager {
   readonly #server: LinkServer;
   readonly #supervisor: Supervisor;
   readonly #classicPort: ClassicPort;
+  readonly #dashboard: Dashboard;
   readonly #api: Api;
   readonly #apiKeys: ApiKeys;
   readonly #startedMs = performance.now();
@@ -100,6 +106,7 @@ export class Manager {
       apiKeys,
       workerMain,
       silenceMs,
+      doctorWarnings = [],
     }: ManagerParts & { logger: Logger; apiKeys: readonly ApiKeyEntry[] | null },
     directory: RunDirectory,
     log: Log,
@@ -133,12 +140,15 @@ export class Manager {
     this.#supervisor.attach(this.#server);
     this.#classicPort = new ClassicPort(publisher, queue, logger);
     this.#apiKeys = new ApiKeys(apiKeys);
+    const status = () => this.status();
+    this.#dashboard = new Dashboard({ log, status, version: packageVersion(), doctorWarnings });
     this.#api = createApi({
       publisher,
-      status: () => this.status(),
+      status,
       host: options.apiHost,
       keys: this.#apiKeys,
       logger,
+      routes: [dashboardRoutes(this.#dashboard)],
     });
   }
 
@@ -174,6 +184,7 @@ export class Manager {
       const port = await named('classic application', classicPort, this.#classicPort.listen(host, classicPort));
       this.#classicAddress = formatAddress(host, port);
     }
+    this.#dashboard.start();
     this.#sweep = setInterval(() => {
       this.#log.expire();
       this.#queue.sweep();
@@ -272,6 +283,7 @@ export class Manager {
     await this.#publisher.settle();
     // Publishers get their answers before their connections end.
     await nextTurn();
+    this.#dashboard.close();
     await this.#api.close();
     await this.#supervisor.stop(workers);
     this.#server.close();

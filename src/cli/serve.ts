@@ -10,6 +10,7 @@ import type { Fields } from '../log-line.js';
 import type { Manager } from '../manager/manager.js';
 import type { ServeOptions } from '../manager/options.js';
 import { findWorkers, signal } from '../manager/processes.js';
+import { packageVersion } from '../version.js';
 import { startWarnings } from './doctor.js';
 import { isOperational, OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
@@ -17,7 +18,6 @@ import type { ServeFlags } from './options.js';
 import { reachable, type ServerAddresses } from './run-directory.js';
 import { settingsOf } from './settings.js';
 import { addressLines } from './status.js';
-import { packageVersion } from './version.js';
 
 const REPEAT_MS = 300;
 /** An end in order may take this long; then the rest is killed, so that Ctrl-C always works within two seconds. */

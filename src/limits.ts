@@ -126,6 +126,14 @@ export const LINK_PENDING_BYTES_MAX = 64 << 20;
 /** How long a stopping worker may take to finish what it is sending. */
 export const STOP_MS = 1_000;
 
+/** A drain: what a server uses unless it is told, and the longest, in seconds. */
+export const DRAIN_SECONDS = 30;
+export const DRAIN_SECONDS_MAX = 24 * 3600;
+/** What a client may take to finish a request that it has begun, beyond the time of the drain. */
+export const DRAIN_GRACE_MS = 5000;
+/** A client that is back within so long was never gone, unless the operator says otherwise: a poll comes back within a second or two. */
+export const PRESENCE_GRACE_SECONDS = 10;
+
 // Publications that a worker keeps for clients that catch up, each counted with what it costs beside its data.
 /** Of one channel: several pages of the manager's, so that readers at different places share them. */
 export const HISTORY_CHANNEL_BYTES_MAX = 4 << 20;

@@ -10,6 +10,7 @@ import { decideReactor, REACTOR_CHOICES, type ReactorChoice } from '../reactor/c
 import { choiceFlag, flag, listFlag } from './flag.js';
 import { addApiFlags } from './flags/api.js';
 import { addOperationFlags } from './flags/operation.js';
+import { addStormFlags } from './flags/storms.js';
 import {
   completeServeOptions,
   defaultDataDirectory,
@@ -42,6 +43,7 @@ export function runDirectoryFlag(): Option {
 export function addServeFlags(command: Command): Command {
   addApiFlags(command);
   addOperationFlags(command);
+  addStormFlags(command);
   return command
     .addOption(flag('--host <ip>', 'address for clients', parseHost, '127.0.0.1'))
     .addOption(flag('--api-host <ip>', 'address for the API', parseHost, '127.0.0.1'))

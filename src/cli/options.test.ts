@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import { UsageError } from './errors.js';
+import { stormOptions } from './flags/storms.js';
 import {
   completeServeOptions,
   defaultDataDirectory,
@@ -49,6 +50,11 @@ const flags: ServeFlags = {
   reactor: 'auto',
   logLevel: 'info',
   logFormat: 'auto',
+  drainSeconds: 0,
+  connectionsPerAddress: 0,
+  acceptRate: 0,
+  trustedProxy: [],
+  presenceGraceSeconds: 10,
 };
 
 describe('ports', () => {
@@ -277,6 +283,7 @@ describe('the options of a server together', () => {
       logLevel: 'info',
       testEcho: false,
       orphanSeconds: 60,
+      storms: stormOptions(flags),
       reactor: 'epoll',
     });
   });

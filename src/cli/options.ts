@@ -20,6 +20,7 @@ import type { ReactorName } from '../reactor/reactor.js';
 import { UsageError } from './errors.js';
 import { type ApiFlags, assertApiKeys } from './flags/api.js';
 import type { OperationFlags } from './flags/operation.js';
+import { type StormFlags, stormOptions } from './flags/storms.js';
 
 /**
  * Ports that one --client-ports may name. Each is a descriptor in each worker, and they have to fit into
@@ -43,7 +44,7 @@ export const LOG_CHOICES = ['memory', 'lmdb'] as const;
 export const FSYNC_CHOICES = ['always', 'interval', 'never'] as const;
 
 /** The flags of `serve` after parsing, before the computed defaults. */
-export interface ServeFlags extends ApiFlags, OperationFlags {
+export interface ServeFlags extends ApiFlags, OperationFlags, StormFlags {
   host: string;
   clientPorts: number[];
   classicPort: number | 'none';
@@ -340,6 +341,7 @@ export function completeServeOptions(
     logLevel: flags.logLevel,
     testEcho: flags.testEcho ?? false,
     orphanSeconds: flags.orphanSeconds,
+    storms: stormOptions(flags),
     reactor: machine.reactor,
   };
 }

@@ -6,6 +6,7 @@ import { megatestCommand } from '../megatest/command.js';
 import { packageVersion } from '../version.js';
 import { checkConfigCommand } from './check-config.js';
 import { doctorCommand } from './doctor.js';
+import { drainCommand } from './drain.js';
 import { keyCommand } from './key.js';
 import { publishCommand } from './publish.js';
 import { serveCommand } from './serve.js';
@@ -17,6 +18,7 @@ const COMMANDS = [
   serveCommand,
   startCommand,
   stopCommand,
+  drainCommand,
   statusCommand,
   publishCommand,
   keyCommand,

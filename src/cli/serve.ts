@@ -1,7 +1,8 @@
 /**
  * `megacomet serve`: the server in the foreground, from its start to its signal.
  *
- * The first SIGINT or SIGTERM ends it in order, a second one at once. `npm start` makes one Ctrl-C arrive twice: once from
+ * The first SIGINT or SIGTERM ends it in order, a second one at once. With --drain-seconds SIGTERM ends the clients evenly first,
+ * and then the server; a second signal does not wait for that. `npm start` makes one Ctrl-C arrive twice: once from
  * the terminal and once passed on by npm. Two signals within REPEAT_MS are therefore one.
  */
 
@@ -76,7 +77,11 @@ async function serve(options: ServeOptions, planned: number | undefined, notes: 
   const forPeople = options.logFormat === 'text' || process.stdout.isTTY;
   if (forPeople) process.stdout.write(`${greeting(manager, options, process.argv[1])}\n`);
   else logger.info('MegaComet is ready', readyFields(manager, options));
-  await signals.first;
+  const name = await Promise.race([signals.first, manager.drained]);
+  if (name === 'SIGTERM' && options.storms.drainSeconds > 0) {
+    await manager.drain();
+    await manager.drained;
+  }
   logger.info('stopping');
   setTimeout(() => endNow(options.runDirectory, 0), ORDERLY_MS).unref();
   await manager.stop();
@@ -91,20 +96,21 @@ function endNow(runDirectory: string, exitCode: number): never {
 
 /** SIGINT and SIGTERM from now on: one promise for the first, one for the next that was meant as another. */
 class StopSignals {
-  readonly first: Promise<void>;
+  /** Which it was. */
+  readonly first: Promise<NodeJS.Signals>;
   readonly second: Promise<void>;
 
   constructor() {
-    let resolveFirst: () => void;
+    let resolveFirst: (name: NodeJS.Signals) => void;
     let resolveSecond: () => void;
     this.first = new Promise((resolve) => (resolveFirst = resolve));
     this.second = new Promise((resolve) => (resolveSecond = resolve));
     let firstMs = Number.NaN;
-    const received = () => {
+    const received = (name: NodeJS.Signals) => {
       const nowMs = performance.now();
       if (Number.isNaN(firstMs)) {
         firstMs = nowMs;
-        resolveFirst();
+        resolveFirst(name);
       } else if (nowMs - firstMs > REPEAT_MS) {
         resolveSecond();
       }

@@ -44,8 +44,9 @@ async function stop(runDirectory: string): Promise<string> {
   const orphans = manager === null ? workerPids(runDirectory) : [];
   if (manager === null && orphans.length === 0) return `nothing runs in ${runDirectory}`;
 
-  // A living manager ends its workers itself, after telling them to finish what they are sending.
-  for (const pid of manager === null ? orphans : [manager.pid]) signal(pid, 'SIGTERM');
+  // A living manager ends its workers itself, after telling them to finish what they are sending; SIGTERM may mean a drain to it.
+  if (manager !== null) signal(manager.pid, 'SIGINT');
+  else for (const pid of orphans) signal(pid, 'SIGTERM');
   const orderly = await eventually(() => running().length === 0, ORDERLY_MS);
 
   if (!orderly) {

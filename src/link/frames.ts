@@ -128,6 +128,8 @@ export interface Hello {
   capacity: number;
   /** `host:port` of each listener, in the order in which the sockets are passed. */
   listeners: string[];
+  /** Its clients are being ended, and it listens no more. */
+  draining?: boolean;
   /** Of the log that the worker knew last; absent before it knew one. */
   epoch?: string;
   /** Up to where it has seen everything, in that epoch. */

@@ -39,6 +39,14 @@ export interface PresencePage {
   connections: number;
 }
 
+/** Ends all clients, spread over the time, and accepts no others. */
+export interface DrainOrder {
+  /** Over how long. */
+  seconds: number;
+  /** Clients are told to come back so long after their end. */
+  returnAfterSeconds: number;
+}
+
 /** Each operation: what is asked, and what is answered. */
 export interface QuestionMap {
   channels: {
@@ -68,6 +76,8 @@ export interface QuestionMap {
     answer: { connections: number };
   };
   occupancy: { question: { channel: string }; answer: Occupancy };
+  /** Answered with the number of connections that there are at the beginning; STATS tell how it goes on. */
+  drain: { question: DrainOrder; answer: { connections: number } };
 }
 
 export type Op = keyof QuestionMap;

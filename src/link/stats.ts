@@ -44,6 +44,8 @@ export interface WorkerStats {
   /** Messages of streams and polls: from the log's time of a publication until the kernel had it. Not of those caught up with. */
   delivery: LatencyCounts;
   accepting: boolean;
+  /** Whether its clients are being ended (src/worker/drain.ts). */
+  drain: 'none' | 'draining' | 'finished';
   /** CPU of the process. */
   cpuUserSeconds: number;
   cpuSystemSeconds: number;
@@ -69,6 +71,7 @@ export const EMPTY_STATS: Readonly<WorkerStats> = {
   ended: {},
   delivery: new LatencyHistogram(DELIVERY_BOUNDS_MS).counted,
   accepting: false,
+  drain: 'none',
   cpuUserSeconds: 0,
   cpuSystemSeconds: 0,
   memoryBytes: 0,

@@ -16,6 +16,7 @@ const CHECKS: { [O in Op]: (answer: Answer<O>) => boolean } = {
     typeof more === 'boolean' &&
     isCount(connections),
   disconnect: ({ connections }) => isCount(connections),
+  drain: ({ connections }) => isCount(connections),
 };
 
 /**

@@ -60,7 +60,7 @@ export interface LinkEvents {
   linked(link: WorkerLink): void;
   /** A worker's link has ended; it is no longer in `links`. */
   unlinked(link: WorkerLink): void;
-  /** A worker speaks another version of the link and was told to stop. */
+  /** A worker speaks another version of the link, or is being drained for an earlier manager, and was told to stop. */
   outdated(hello: Hello): void;
 }
 
@@ -86,6 +86,8 @@ export interface LinkServerParts {
 export class LinkServer {
   /** By worker number. */
   readonly links = new Map<number, WorkerLink>();
+  /** Workers that are being drained are let in. */
+  draining = false;
   readonly #parts: LinkServerParts;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -189,9 +191,15 @@ export class LinkServer {
   #hello(socket: Socket, hello: Hello): WorkerLink | null {
     const { worker, pid } = hello;
     const other = this.links.get(worker);
-    const outdated = hello.version !== LINK_VERSION;
+    // A manager that knows of no drain has met a worker of one that was killed in the middle of it: its clients may come back here.
+    const stray = hello.draining === true && !this.draining;
+    const outdated = hello.version !== LINK_VERSION || stray;
     if (outdated || (other !== undefined && other.hello.pid !== pid)) {
-      const reason = outdated ? `link version ${hello.version}, not ${LINK_VERSION}` : 'its number is taken';
+      const reason = stray
+        ? 'it is being drained'
+        : outdated
+          ? `link version ${hello.version}, not ${LINK_VERSION}`
+          : 'its number is taken';
       this.#parts.logger.warn('worker told to stop', { worker, pid, reason });
       const writer = new FrameWriter();
       writer.frame(STOP);

@@ -57,6 +57,14 @@ describe('the manager', () => {
       testEcho: false,
       orphanSeconds: 10,
       reactor: 'epoll',
+      storms: {
+        drainSeconds: 0,
+        connectionsPerAddress: 0,
+        acceptRate: 0,
+        trustedProxies: [],
+        webhook: null,
+        presenceGraceSeconds: 10,
+      },
     };
     lines = [];
     managers = [];

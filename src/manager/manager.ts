@@ -11,16 +11,19 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Api, createApi } from '../api/api.js';
 import { ApiKeyFileError, readApiKeys } from '../api/key-file.js';
 import { type ApiKeyEntry, ApiKeys } from '../api/keys.js';
+import { addDrainRoutes } from '../api/routes/drain.js';
 import { Dashboard } from '../dashboard/dashboard.js';
 import { dashboardRoutes } from '../dashboard/routes.js';
-import { TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
+import { DRAIN_SECONDS, TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
 import { OPEN_POLICY } from '../link/policy.js';
+import type { DrainOrder } from '../link/questions.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { Log, LogError } from '../log/log.js';
 import { classicHost, isLoopback } from '../loopback.js';
 import { packageVersion } from '../version.js';
 import { ClassicPort } from './classic-port.js';
+import { Drain, type DrainStatus } from './drain.js';
 import { FanOut } from './fan-out.js';
 import { LinkServer } from './link-server.js';
 import { atMostEvery, createLogger, type Logger } from './logger.js';
@@ -92,7 +95,10 @@ export class Manager {
   readonly #apiKeys: ApiKeys;
   readonly #startedMs = performance.now();
   readonly #memory = new MemoryAtRest(this.#startedMs);
+  readonly #drain: Drain;
   #listeners: ClientListener[] = [];
+  /** The listeners' descriptors are ours. */
+  #listening = false;
   #sweep: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
   #apiAddress = '';
@@ -138,6 +144,7 @@ export class Manager {
     const policies = this.#policies;
     this.#server = new LinkServer({ path, log, queue, fanOut, publisher, policies, logger, events: this.#supervisor });
     this.#supervisor.attach(this.#server);
+    this.#drain = new Drain(this.#server, logger);
     this.#classicPort = new ClassicPort(publisher, queue, logger);
     this.#apiKeys = new ApiKeys(apiKeys);
     const status = () => this.status();
@@ -148,7 +155,7 @@ export class Manager {
       host: options.apiHost,
       keys: this.#apiKeys,
       logger,
-      routes: [dashboardRoutes(this.#dashboard)],
+      routes: [dashboardRoutes(this.#dashboard), (app) => addDrainRoutes(app, (order) => this.drain(order))],
     });
   }
 
@@ -174,6 +181,7 @@ export class Manager {
     const adopted = await this.#supervisor.adopt();
     if (adopted !== null) {
       this.#listeners = adopted;
+      this.#listening = true;
       this.#checkAdopted();
     } else {
       this.#openListeners();
@@ -211,6 +219,24 @@ export class Manager {
     this.#apiKeys.set(entries);
   }
 
+  /**
+   * Ends all clients evenly, each with advice when to come back, and accepts no others; the client ports are free from now on. What
+   * is published meanwhile is delivered to those who are still here. Resolves when it has begun; `drained` tells when it is over.
+   */
+  drain({ seconds, returnAfterSeconds = 0 }: Partial<DrainOrder> = {}): Promise<DrainStatus> {
+    this.#supervisor.drain();
+    this.#closeListeners();
+    return this.#drain.begin({
+      seconds: seconds ?? (this.#options.storms.drainSeconds || DRAIN_SECONDS),
+      returnAfterSeconds,
+    });
+  }
+
+  /** Resolves when a drain is over, by whomever it was begun: then `stop` is next. */
+  get drained(): Promise<void> {
+    return this.#drain.over;
+  }
+
   /** Ends the workers and everything else, within two seconds. May be called again. */
   stop(): Promise<void> {
     this.#stopping ??= this.#close('all');
@@ -239,6 +265,7 @@ export class Manager {
       publisher: this.#publisher.counters,
       queue: this.#queue.counters,
       streams: this.#fanOut.counters,
+      drain: this.#drain.status,
       ...sumsOf(workers),
       workers: workers.sort((a, b) => a.worker - b.worker),
     };
@@ -257,6 +284,7 @@ export class Manager {
       intervalSeconds: TCP_KEEPALIVE_INTERVAL_S,
       probes: TCP_KEEPALIVE_PROBES,
     };
+    this.#listening = true;
     for (const port of clientPorts) {
       const listener = openListener({ host, port, keepAlive });
       this.#listeners.push({ descriptor: listener.fd, address: formatAddress(host, listener.port) });
@@ -279,6 +307,7 @@ export class Manager {
 
   async #close(workers: 'all' | 'children'): Promise<void> {
     if (this.#sweep !== null) clearInterval(this.#sweep);
+    this.#drain.end();
     this.#classicPort.close();
     await this.#publisher.settle();
     // Publishers get their answers before their connections end.
@@ -289,8 +318,14 @@ export class Manager {
     this.#server.close();
     await this.#publisher.settle();
     await this.#log.close();
-    for (const { descriptor } of this.#listeners) closeDescriptor(descriptor);
+    this.#closeListeners();
     this.#directory.release();
+  }
+
+  #closeListeners(): void {
+    if (!this.#listening) return;
+    this.#listening = false;
+    for (const { descriptor } of this.#listeners) closeDescriptor(descriptor);
   }
 }
 

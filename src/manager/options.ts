@@ -4,6 +4,21 @@ import type { Retention } from '../log/log.js';
 import type { LogFormat, LogLevel } from '../log-line.js';
 import type { ReactorName } from '../reactor/reactor.js';
 
+/** For very many clients that come or go at once. */
+export interface StormOptions {
+  /** Over how long SIGTERM ends the clients; 0: at once. */
+  drainSeconds: number;
+  /** Connections that one address may have; 0: any number. */
+  connectionsPerAddress: number;
+  /** New connections a second, all workers together; 0: any number. */
+  acceptRate: number;
+  /** Addresses and networks of proxies. */
+  trustedProxies: string[];
+  /** Where connected and disconnected clients are reported; absolute path of the file with the secret. */
+  webhook: { url: string; secretFile: string } | null;
+  presenceGraceSeconds: number;
+}
+
 export interface ServeOptions {
   /** Address for clients; others for the API and the classic application port. */
   host: string;
@@ -35,6 +50,7 @@ export interface ServeOptions {
   testEcho: boolean;
   /** Workers end themselves after so long without a manager. */
   orphanSeconds: number;
+  storms: StormOptions;
   /** What the workers use; 'auto' has been decided. */
   reactor: ReactorName;
 }

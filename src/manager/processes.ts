@@ -32,7 +32,7 @@ export function isWorker(pid: number, runDirectory: string): boolean {
 }
 
 /** Sends a signal unless the process has just ended. */
-export function signal(pid: number, name: 'SIGTERM' | 'SIGKILL'): void {
+export function signal(pid: number, name: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
   try {
     process.kill(pid, name);
   } catch (error) {

@@ -4,6 +4,7 @@ import { DELIVERY_BOUNDS_MS, type LatencyCounts, percentileMs, sumOfLatencies } 
 import { type ConnectionsByTransport, EMPTY_STATS, TRANSPORTS, type WorkerStats } from '../link/stats.js';
 import { residentBytes } from '../linux/proc.js';
 import type { LogCounters } from '../log/log.js';
+import type { DrainStatus } from './drain.js';
 import type { FanOutCounters } from './fan-out.js';
 import type { LinkServer } from './link-server.js';
 import type { ServeOptions } from './options.js';
@@ -49,6 +50,8 @@ export interface WorkerSums {
 }
 
 export interface ManagerStatus extends WorkerSums {
+  /** Null unless clients are being ended. */
+  drain: DrainStatus | null;
   pid: number;
   uptimeSeconds: number;
   rssBytes: number;

@@ -85,7 +85,7 @@ export class Supervisor {
   #server!: LinkServer;
   #listeners: readonly ClientListener[] = [];
   #watch: NodeJS.Timeout | null = null;
-  #state: 'starting' | 'running' | 'detached' | 'stopping' = 'starting';
+  #state: 'starting' | 'running' | 'draining' | 'detached' | 'stopping' = 'starting';
 
   constructor(options: SupervisorOptions, logger: Logger) {
     this.#options = options;
@@ -147,13 +147,18 @@ export class Supervisor {
     this.#logger.warn('not all workers serve yet', { workers, serving: this.#server.links.size });
   }
 
+  /** From now on workers that end are not replaced: their clients are to go elsewhere. */
+  drain(): void {
+    this.#state = 'draining';
+    this.#cancelRestarts();
+  }
+
   /** Ends workers: they are asked, and after 1.5 s killed. `children` leaves adopted ones alone. */
   async stop(which: 'all' | 'children'): Promise<void> {
     const workers = [...this.#workers.values()].filter(({ child }) => which === 'all' || child !== null);
     this.#state = which === 'all' ? 'stopping' : 'detached';
     if (this.#watch !== null) clearTimeout(this.#watch);
-    for (const timer of this.#restarts.values()) clearTimeout(timer);
-    this.#restarts.clear();
+    this.#cancelRestarts();
     await this.#end(workers);
   }
 
@@ -246,6 +251,11 @@ export class Supervisor {
         this.#spawn(worker);
       }, delayMs),
     );
+  }
+
+  #cancelRestarts(): void {
+    for (const timer of this.#restarts.values()) clearTimeout(timer);
+    this.#restarts.clear();
   }
 
   #cancelRestart(worker: number): void {

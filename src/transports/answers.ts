@@ -2,7 +2,16 @@
  * What the client port answers besides transports: publishing, the home page, the echo of `--test-echo`.
  */
 
-import { ALLOW_ORIGIN, CONNECTION, dated, datedHead, NO_SNIFF, NO_STORE, template } from '../http/template.js';
+import {
+  ALLOW_ORIGIN,
+  CONNECTION,
+  dated,
+  datedHead,
+  NO_SNIFF,
+  NO_STORE,
+  type Template,
+  template,
+} from '../http/template.js';
 import { REFUSAL_STATUS, type Refusal } from './publishing.js';
 
 const JSON_TYPE = 'Content-Type: application/json; charset=utf-8';
@@ -92,6 +101,27 @@ const homePages = {
 /** `GET /`: a page that says what this is; without its body for HEAD. Borrowed. */
 export function homeAnswer(keepAlive: boolean, nowMs: number, bodiless: boolean): Uint8Array {
   const page = keepAlive ? homePages.keepAlive : homePages.close;
+  return bodiless ? datedHead(page, nowMs) : dated(page, nowMs);
+}
+
+const HEALTH_FIELDS = [JSON_TYPE, NO_STORE, ALLOW_ORIGIN, NO_SNIFF];
+
+function healthPages(status: number, text: string): { close: Template; keepAlive: Template } {
+  const body = JSON.stringify({ status: text });
+  const fields = [...HEALTH_FIELDS, `Content-Length: ${body.length}`];
+  return {
+    close: template(status, [...fields, CONNECTION.close], body),
+    keepAlive: template(status, [...fields, CONNECTION.keepAlive], body),
+  };
+}
+
+const healthy = healthPages(200, 'ok');
+const draining = healthPages(503, 'draining');
+
+/** `GET /healthz`, for load balancers: 200, or 503 while the server is being drained. Borrowed. */
+export function healthAnswer(isDraining: boolean, keepAlive: boolean, nowMs: number, bodiless: boolean): Uint8Array {
+  const pages = isDraining ? draining : healthy;
+  const page = keepAlive ? pages.keepAlive : pages.close;
   return bodiless ? datedHead(page, nowMs) : dated(page, nowMs);
 }
 

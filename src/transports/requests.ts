@@ -31,7 +31,7 @@ import {
   POLL_TIMEOUT_S_MAX,
   REQUEST_LINE_BYTES_MAX,
 } from '../limits.js';
-import { homeAnswer } from './answers.js';
+import { healthAnswer, homeAnswer } from './answers.js';
 import { pollHead, sseHead, streamHead } from './heads.js';
 
 /** `route`: no path of this file; the classic transport's to judge. */
@@ -52,6 +52,8 @@ export const ROUTE_PUBLISH = 6;
 export const ROUTE_ECHO = 7;
 /** `route`: a WebSocket that returns its messages. */
 export const ROUTE_ECHO_WEBSOCKET = 8;
+/** Within this file: what a load balancer asks. */
+const ROUTE_HEALTH = 9;
 // `route`: anything from 400 is a status to refuse with; with 405, `allow` says what the path takes.
 
 /** Paths with the route of GET; of POST where they take that. */
@@ -63,6 +65,7 @@ const PATHS: readonly (readonly [path: Uint8Array, route: number])[] = [
   [ascii('/v1/publish'), ROUTE_PUBLISH],
   [ascii('/echo'), ROUTE_ECHO],
   [ascii('/'), ROUTE_ANSWER],
+  [ascii('/healthz'), ROUTE_HEALTH],
 ];
 
 /** What a path takes, by its route, where that is not ALLOW_READ. */
@@ -110,6 +113,8 @@ export class Requests {
   /** The name of a poll's JSONP function; `callbackLength` 0 means JSON. */
   readonly callback = new Uint8Array(CALLBACK_BYTES_MAX);
   callbackLength = 0;
+  /** Set by the worker: the server is being drained. */
+  draining = false;
   /** After ROUTE_ANSWER: the whole response, borrowed. */
   answer: Uint8Array = new Uint8Array(0);
   /** Whether clients may publish on some channel; else POST /v1/publish is refused with its head. */
@@ -151,6 +156,10 @@ export class Requests {
       return ROUTE_ANSWER;
     }
     if (method !== METHOD_GET && method !== METHOD_HEAD) return 405;
+    if (route === ROUTE_HEALTH) {
+      this.answer = healthAnswer(this.draining, head.keepAlive, Date.now(), method === METHOD_HEAD);
+      return ROUTE_ANSWER;
+    }
     if (route === ROUTE_ANSWER) {
       this.answer = homeAnswer(head.keepAlive, Date.now(), method === METHOD_HEAD);
       return ROUTE_ANSWER;

@@ -117,6 +117,8 @@ export class Clients {
   readonly posts: Posts;
   readonly #webSockets: WebSockets;
   readonly disconnects: Disconnects;
+  /** Clients are being ended (drain.ts): /healthz says so. */
+  draining = false;
   /** Accepted in this turn. Most heads are read in it too, so only those that are not get a timer, at its end. */
   readonly #newcomers: number[] = [];
   #newcomerCount = 0;
@@ -369,6 +371,7 @@ export class Clients {
   #request(connection: number, bytes: Uint8Array, bodyStart: number, end: number): void {
     const requests = this.#requests;
     const head = this.#head;
+    requests.draining = this.draining;
     const route = requests.route(bytes, head);
     switch (route) {
       case ROUTE_CLASSIC:

@@ -14,8 +14,10 @@ import {
   type Connections,
   FLAG_CLOSES,
   PHASE_BODY,
+  PHASE_FREE,
   PHASE_HEAD,
   PHASE_KEEP_ALIVE,
+  PHASE_LINGERING,
   PHASE_POLLING,
   PHASE_PUBLISHING,
   PHASE_STREAMING,
@@ -47,6 +49,7 @@ export class Disconnects {
    */
   disconnect(connection: number, advice: DisconnectAdvice): void {
     const { phase, flags } = this.#connections;
+    if (phase[connection] !== PHASE_FREE && phase[connection] !== PHASE_LINGERING) this.#control.countEnd(advice.code);
     switch (phase[connection]) {
       case PHASE_HEAD:
         // Nobody has asked for anything yet: the end is the answer, as when an idle connection is closed.

@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { EXTRA_SUBSCRIPTIONS_MAX, LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../limits.js';
 import { LINK_VERSION } from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
+import type { DrainOrder } from '../link/questions.js';
 import { sendDescriptors } from '../linux/descriptors.js';
 import { errnoName, SystemError } from '../linux/errno.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
@@ -24,6 +25,7 @@ import { Clients } from './clients.js';
 import type { WorkerConfig } from './config.js';
 import { Connections } from './connections.js';
 import { disconnectWalk } from './disconnect-walk.js';
+import { Drain } from './drain.js';
 import { ManagerLink } from './manager-link.js';
 import { type Handlers, Questions } from './questions.js';
 import { Subscriptions } from './subscriptions.js';
@@ -41,9 +43,12 @@ export class Worker implements ReactorEvents {
   readonly #link: ManagerLink;
   readonly #questions: Questions;
   readonly #absences = new Absences();
+  readonly #drain: Drain;
   readonly #memory = new MemoryAtRest(performance.now());
   #startMemoryBytes = 0;
   #accepting = true;
+  /** The manager knows that the drain is over. */
+  #drainReported = false;
   #listening = false;
   #stopping = false;
   /** When to end at the latest, once stopping. */
@@ -70,6 +75,7 @@ export class Worker implements ReactorEvents {
         worker: config.worker,
         capacity: config.maxConnections,
         listeners: config.listeners.map((listener) => listener.address),
+        ...(this.#drain.begun && { draining: true }),
         ...(this.#clients.streams.epoch !== '' && {
           epoch: this.#clients.streams.epoch,
           position: this.#clients.streams.position,
@@ -105,6 +111,8 @@ export class Worker implements ReactorEvents {
       clock: () => performance.now(),
     });
     this.#questions = this.#makeQuestions();
+    const { disconnects } = this.#clients;
+    this.#drain = new Drain({ reactor: this.#reactor, connections: this.#connections, disconnects });
     this.#managerSeenMs = performance.now();
   }
 
@@ -122,6 +130,7 @@ export class Worker implements ReactorEvents {
       channels: (question) => audience.channels(question),
       presence: (question) => audience.presence(question),
       disconnect: (question) => disconnectWalk(ending, question),
+      drain: (order) => this.#beginDrain(order),
     };
     return new Questions(handlers, (request, answer) => this.#link.answer(request, answer), clock);
   }
@@ -152,7 +161,7 @@ export class Worker implements ReactorEvents {
   #told(policy: ClientPolicy): void {
     this.#clients.applyPolicy(policy);
     this.#absences.graceMs = policy.presenceGraceMs;
-    if (this.#listening || this.#stopping) return;
+    if (this.#listening || this.#stopping || this.#drain.begun) return;
     this.#listening = true;
     this.#startMemoryBytes = ownMemoryBytes();
     for (const listener of this.#config.listeners) this.#reactor.listen(listener.descriptor);
@@ -193,28 +202,37 @@ export class Worker implements ReactorEvents {
     this.#log.info('accepts again', { connections: this.#connections.held });
   }
 
+  #beginDrain(order: DrainOrder): { connections: number } {
+    const connections = this.#drain.begin(order, performance.now());
+    this.#clients.draining = true;
+    return { connections };
+  }
+
   // ── Between turns ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** @returns the longest wait of the next turn, if it has to be shorter */
   #afterTurn(): number | undefined {
     const nowMs = this.#clients.tick();
+    const drainInMs = this.#drain.work(nowMs);
+    if (this.#drain.finished && !this.#link.established) this.stop();
     if (this.#link.established) {
       const hasWork = this.#questions.work();
       this.#managerSeenMs = nowMs;
-      if (nowMs >= this.#statsAtMs) {
+      if (nowMs >= this.#statsAtMs || this.#drain.finished !== this.#drainReported) {
+        this.#drainReported = this.#drain.finished;
         this.#statsAtMs = nowMs + STATS_MS;
         this.#absences.expire(nowMs);
         this.#reportStats();
         this.#memory.tick(nowMs);
       }
       const flushInMs = this.#link.flush(nowMs);
-      return hasWork ? 0 : flushInMs;
+      return hasWork ? 0 : (flushInMs ?? drainInMs);
     }
     if (nowMs >= this.#dialAtMs) {
       this.#dialAtMs = nowMs + LINK_RETRY_MS;
       this.#seekManager(nowMs);
     }
-    return undefined;
+    return drainInMs;
   }
 
   /** A manager that asked for the sockets may have ended since, or looked elsewhere: that must not end the clients. */
@@ -243,7 +261,8 @@ export class Worker implements ReactorEvents {
       waiting: this.#waiters.size,
       subscriptions: this.#subscribers.size,
       channels: this.#waiters.channels + this.#subscribers.channels,
-      accepting: this.#accepting && this.#connections.held < this.#config.maxConnections,
+      accepting: this.#accepting && !this.#drain.begun && this.#connections.held < this.#config.maxConnections,
+      drain: this.#drain.finished ? 'finished' : this.#drain.begun ? 'draining' : 'none',
       cpuUserSeconds: user / 1e6,
       cpuSystemSeconds: system / 1e6,
       memoryBytes: ownMemoryBytes(),

@@ -17,6 +17,7 @@ const COMMANDS = [
   'experiment',
   'doctor',
   'check-config',
+  'reload',
 ];
 
 /** Asserts that a command said one line on stderr, nothing on stdout, and ended with the exit code. */

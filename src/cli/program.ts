@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.js';
 import { drainCommand } from './drain.js';
 import { keyCommand } from './key.js';
 import { publishCommand } from './publish.js';
+import { reloadCommand } from './reload.js';
 import { serveCommand } from './serve.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
@@ -26,6 +27,7 @@ const COMMANDS = [
   experimentCommand,
   doctorCommand,
   checkConfigCommand,
+  reloadCommand,
 ];
 
 export function createProgram(): Command {

@@ -15,9 +15,10 @@ import { packageVersion } from '../version.js';
 import { startWarnings } from './doctor.js';
 import { isOperational, OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
+import { HangUps } from './hang-up.js';
 import type { ServeFlags } from './options.js';
 import { reachable, type ServerAddresses } from './run-directory.js';
-import { settingsOf } from './settings.js';
+import { argumentsOf, settingsOf } from './settings.js';
 import { addressLines } from './status.js';
 
 const REPEAT_MS = 300;
@@ -36,15 +37,21 @@ export function serveCommand(): Command {
     const { flags } = settingsOf(parsed);
     const notes: string[] = [];
     const options = serveOptionsHere(flags, (line) => notes.push(line));
-    await serve(options, flags.maxConnections, notes);
+    await serve(options, flags.maxConnections, notes, argumentsOf('serve'));
   });
 }
 
 /**
  * @param planned --max-connections, where it was given
  * @param notes what is to be logged of how the options were completed
+ * @param args what stood on the command line after the command's name
  */
-async function serve(options: ServeOptions, planned: number | undefined, notes: string[]): Promise<void> {
+async function serve(
+  options: ServeOptions,
+  planned: number | undefined,
+  notes: string[],
+  args: readonly string[],
+): Promise<void> {
   // Whoever reads the output may go away (`serve | head`); that is no reason to drop a million clients.
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -77,6 +84,7 @@ async function serve(options: ServeOptions, planned: number | undefined, notes: 
   const forPeople = options.logFormat === 'text' || process.stdout.isTTY;
   if (forPeople) process.stdout.write(`${greeting(manager, options, process.argv[1])}\n`);
   else logger.info('MegaComet is ready', readyFields(manager, options));
+  new HangUps(manager, logger, options.runDirectory, args, () => signals.end('SIGHUP'));
   const name = await Promise.race([signals.first, manager.drained]);
   if (name === 'SIGTERM' && options.storms.drainSeconds > 0) {
     await manager.drain();
@@ -99,6 +107,8 @@ class StopSignals {
   /** Which it was. */
   readonly first: Promise<NodeJS.Signals>;
   readonly second: Promise<void>;
+  /** As a signal does. */
+  readonly end: (name: NodeJS.Signals) => void;
 
   constructor() {
     let resolveFirst: (name: NodeJS.Signals) => void;
@@ -117,6 +127,7 @@ class StopSignals {
     };
     process.on('SIGINT', received);
     process.on('SIGTERM', received);
+    this.end = received;
   }
 }
 

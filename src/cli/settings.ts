@@ -54,6 +54,11 @@ export function readSettings(args: readonly string[]): Settings {
   return settingsOf(command);
 }
 
+/** What stands on the command line after the name of the command that runs. */
+export function argumentsOf(command: string): string[] {
+  return process.argv.slice(process.argv.indexOf(command, 2) + 1);
+}
+
 /** The settings of a command that commander has parsed; the configuration file is read. @throws as `readSettings` */
 export function settingsOf(command: Command): Settings {
   const path: string | undefined = command.getOptionValue('config');

@@ -10,7 +10,7 @@ import { OperatorError } from './errors.js';
 import { addServeFlags, serveOptionsHere } from './flags.js';
 import type { ServeFlags } from './options.js';
 import { eventually, findManager, reachable } from './run-directory.js';
-import { settingsOf } from './settings.js';
+import { argumentsOf, settingsOf } from './settings.js';
 
 const READY_MS = 15_000;
 
@@ -30,7 +30,7 @@ export function startCommand(): Command {
     if (running !== null) {
       throw new OperatorError(`a server runs in ${runDirectory} already (manager ${running.pid}): stop it first`);
     }
-    const args = process.argv.slice(process.argv.indexOf('start') + 1);
+    const args = argumentsOf('start');
     process.stdout.write(`${await startInBackground(runDirectory, args)}\n`);
   });
 }

@@ -40,7 +40,7 @@ export function createLogger(
   const logAt =
     (name: 'info' | 'warn' | 'error') =>
     (message: string, fields: Fields = {}) =>
-      log[name](redactFields(fields), redact(message));
+      log[name]({ msg: redact(message), ...redactFields(fields) });
   return { info: logAt('info'), warn: logAt('warn'), error: logAt('error') };
 }
 

@@ -33,6 +33,7 @@ import { Policies } from './policies.js';
 import { Publisher } from './publisher.js';
 import { Queue } from './queue.js';
 import { Receipts } from './receipts.js';
+import { type ReloadReport, reloadedOptions } from './reload.js';
 import { RunDirectory } from './run-directory.js';
 import { type LogStatus, type ManagerStatus, sumsOf, workerStatus } from './status.js';
 import { type ClientListener, Supervisor } from './supervisor.js';
@@ -80,7 +81,7 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
 }
 
 export class Manager {
-  readonly #options: ServeOptions;
+  #options: ServeOptions;
   readonly #directory: RunDirectory;
   readonly #log: Log;
   readonly #queue: Queue;
@@ -100,6 +101,8 @@ export class Manager {
   /** The listeners' descriptors are ours. */
   #listening = false;
   #sweep: NodeJS.Timeout | null = null;
+  /** Ends when all reloads so far have. */
+  #reloading: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | null = null;
   #apiAddress = '';
   #classicAddress: string | null = null;
@@ -235,6 +238,28 @@ export class Manager {
   /** Resolves when a drain is over, by whomever it was begun: then `stop` is next. */
   get drained(): Promise<void> {
     return this.#drain.over;
+  }
+
+  /**
+   * Takes what can be changed while serving from other options, and reads all key files again. Nobody is dropped.
+   *
+   * @throws Error for the operator where anything of it is wrong; then nothing has changed
+   */
+  reload(next: ServeOptions): Promise<ReloadReport> {
+    const reloading = this.#reloading.then(() => this.#reload(next));
+    this.#reloading = reloading.catch(() => {});
+    return reloading;
+  }
+
+  async #reload(next: ServeOptions): Promise<ReloadReport> {
+    const { options, report } = reloadedOptions(this.#options, next);
+    // All that can fail comes before all that has effects.
+    const apiKeys = readKeys(options);
+    this.#log.setRetention(options.retention);
+    this.#options = options;
+    this.#apiKeys.set(apiKeys);
+    this.#policies.change({ publish: options.clientPublish });
+    return report;
   }
 
   /** Ends the workers and everything else, within two seconds. May be called again. */

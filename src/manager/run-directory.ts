@@ -5,6 +5,7 @@
  *     manager.json    pid and addresses, for `status`, `publish` and `stop`; written when all is bound
  *     manager.sock    workers dial it
  *     listeners.sock  exists while sockets are handed over
+ *     reload.json     what the last reload came to, for `reload`
  */
 
 import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,6 +24,17 @@ export interface ManagerFile {
   classic: string | null;
   /** `host:port` of each client port. */
   clients: string[];
+}
+
+/** What reload.json holds. */
+export interface ReloadFile {
+  /** Counts the reloads of a manager, from 1. */
+  number: number;
+  /** Why nothing has changed; null where it went well. */
+  error: string | null;
+  /** Names of options that have changed, and of those that cannot be changed while it serves. */
+  changed: string[];
+  fixed: string[];
 }
 
 /** An Error for the operator, with a stable code. */
@@ -56,14 +68,12 @@ export class RunDirectory {
 
   /** Writes manager.json, whole or not at all. */
   publish(content: ManagerFile): void {
-    const path = join(this.path, 'manager.json');
-    writeFileSync(`${path}.new`, `${JSON.stringify(content)}\n`, { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    writeWhole(join(this.path, 'manager.json'), content);
   }
 
   /** Removes what this manager made, but for the lock file, and unlocks. */
   release(): void {
-    for (const name of ['manager.json', 'manager.sock', 'listeners.sock'])
+    for (const name of ['manager.json', 'manager.sock', 'listeners.sock', 'reload.json'])
       rmSync(join(this.path, name), { force: true });
     closeDescriptor(this.#lock);
   }
@@ -98,10 +108,29 @@ function makeDirectory(path: string): void {
   mkdirSync(path, { mode: 0o700 });
 }
 
+/** Writes JSON, whole or not at all. */
+function writeWhole(path: string, content: object): void {
+  writeFileSync(`${path}.new`, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
 /** The manager.json of a run directory; undefined where there is none. It may be that of a manager which was killed. */
 export function readManagerFile(path: string): ManagerFile | undefined {
+  return readWhole(join(path, 'manager.json')) as ManagerFile | undefined;
+}
+
+/** The reload.json of a run directory; undefined where nothing was reloaded. */
+export function readReloadFile(path: string): ReloadFile | undefined {
+  return readWhole(join(path, 'reload.json')) as ReloadFile | undefined;
+}
+
+export function writeReloadFile(path: string, content: ReloadFile): void {
+  writeWhole(join(path, 'reload.json'), content);
+}
+
+function readWhole(path: string): unknown {
   try {
-    return JSON.parse(readFileSync(join(path, 'manager.json'), 'utf8')) as ManagerFile;
+    return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

@@ -1,0 +1,68 @@
+/**
+ * SIGHUP of `serve`: all that the options come from is read again, and what can be changed while it serves is.
+ *
+ * What came of it is logged, and left in the run directory for `megacomet reload`. When the terminal of a server in the foreground
+ * goes away, the kernel sends SIGHUP too: then it ends.
+ */
+
+import { closeSync, openSync } from 'node:fs';
+import { CommanderError } from 'commander';
+import type { Logger } from '../log-line.js';
+import type { Manager } from '../manager/manager.js';
+import { readReloadFile, writeReloadFile } from '../manager/run-directory.js';
+import { isOperational, oneLine, UsageError } from './errors.js';
+import { serveOptionsHere } from './flags.js';
+import { readSettings } from './settings.js';
+
+export class HangUps {
+  readonly #manager: Manager;
+  readonly #logger: Logger;
+  readonly #runDirectory: string;
+  readonly #args: readonly string[];
+  readonly #onTerminal = process.stdin.isTTY === true || process.stdout.isTTY === true;
+  #running: Promise<void> = Promise.resolve();
+
+  /**
+   * Listens from now on.
+   *
+   * @param args of `serve`, as they were on the command line
+   * @param end called when the terminal has gone
+   */
+  constructor(manager: Manager, logger: Logger, runDirectory: string, args: readonly string[], end: () => void) {
+    this.#manager = manager;
+    this.#logger = logger;
+    this.#runDirectory = runDirectory;
+    this.#args = args;
+    process.on('SIGHUP', () => {
+      if (this.#onTerminal && !hasTerminal()) end();
+      else this.#running = this.#running.then(() => this.#reload());
+    });
+  }
+
+  async #reload(): Promise<void> {
+    const number = (readReloadFile(this.#runDirectory)?.number ?? 0) + 1;
+    try {
+      const { flags } = readSettings(this.#args);
+      const options = serveOptionsHere(flags, () => {});
+      const { changed, fixed } = await this.#manager.reload(options);
+      this.#logger.info('reloaded', { changed: changed.join(' ') || 'nothing but what is in key files' });
+      if (fixed.length > 0) this.#logger.warn('not changed while serving', { options: fixed.join(' ') });
+      writeReloadFile(this.#runDirectory, { number, error: null, changed, fixed });
+    } catch (error) {
+      if (!isOperational(error) && !(error instanceof UsageError) && !(error instanceof CommanderError)) throw error;
+      const reason = oneLine(error.message.replace(/^error: /, ''));
+      this.#logger.error('not reloaded: everything stays as it was', { reason });
+      writeReloadFile(this.#runDirectory, { number, error: reason, changed: [], fixed: [] });
+    }
+  }
+}
+
+/** Whether this process still has a controlling terminal (ENXIO, EIO: it has gone). */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -118,7 +118,8 @@ export class Sampler {
       workersCpu: total('cpu'),
       busiestWorkerCpu: rates.length === 0 ? null : Math.max(...rates.map((rate) => rate['cpu'])),
       residentBytes: sum(workers, (worker) => worker.rssBytes) + rssBytes,
-      userBytes: connections < CONNECTIONS_MIN ? null : Math.max(0, grown) / connections,
+      // A heap that shrank since the start says nothing about connections.
+      userBytes: connections < CONNECTIONS_MIN || grown <= 0 ? null : grown / connections,
       kernelBytes: connections < CONNECTIONS_MIN ? null : this.#sources.kernelBytes(connections),
     };
   }

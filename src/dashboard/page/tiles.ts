@@ -43,7 +43,7 @@ const TILES: Tile[] = [
     name: 'Publications',
     title: 'Publications accepted in a second',
     value: ({ point }) => `${compact(point.publications)} /s`,
-    detail: ({ totals, log }) => `${compact(totals.publications)} in all, ${compact(log.pending)} pending`,
+    detail: ({ totals }) => `${compact(totals.publications)} in all`,
   },
   {
     name: 'Delivery',
@@ -56,7 +56,7 @@ const TILES: Tile[] = [
     name: 'User memory',
     title: 'What the workers’ own memory has grown by, for each connection; from 1,000 connections on',
     value: ({ point }) => bytes(point.userBytes),
-    detail: ({ point }) => `a connection; ${bytes(point.residentBytes)} in all`,
+    detail: () => 'a connection',
   },
   {
     name: 'Kernel memory',
@@ -66,9 +66,9 @@ const TILES: Tile[] = [
   },
   {
     name: 'CPU',
-    title: 'Of all processes together; 100 % is one core',
+    title: 'Of all processes together, 100 % is one core; and the memory that they have',
     value: ({ point }) => percent(point.workersCpu === null ? null : point.workersCpu + (point.managerCpu ?? 0)),
-    detail: ({ point }) => `${percent(point.managerCpu)} manager`,
+    detail: ({ point }) => `${bytes(point.residentBytes)} resident`,
   },
   {
     name: 'Slow consumers',
@@ -80,7 +80,7 @@ const TILES: Tile[] = [
     name: 'Log',
     title: 'Publications that are kept now, and channels that have any',
     value: ({ log }) => compact(log.publications),
-    detail: ({ log }) => `${compact(log.channels)} channels, ${bytes(log.bytes)}`,
+    detail: ({ log }) => `${compact(log.channels)} channels`,
   },
   {
     name: 'Subscriptions',

@@ -14,14 +14,14 @@ export function count(value: number | null): string {
 export function compact(value: number | null): string {
   if (value === null) return UNKNOWN;
   const size = Math.abs(value);
-  if (size < 1000) return trimmed(value, size < 10 ? 2 : size < 100 ? 1 : 0);
+  if (size < 999.5) return trimmed(value, size < 10 ? 2 : size < 100 ? 1 : 0);
   for (const [unit, letter] of [
     [1e9, 'G'],
     [1e6, 'M'],
     [1e3, 'k'],
   ] as const) {
-    // 999,950 is not 1,000.0k.
-    if (size < unit * 0.99995) continue;
+    // 999,600 is 1M and not 1000k.
+    if (size < unit * 0.9995) continue;
     const scaled = value / unit;
     return `${trimmed(scaled, scaled < 10 ? 2 : scaled < 100 ? 1 : 0)}${letter}`;
   }

@@ -97,6 +97,30 @@ export const SUBSCRIBES_PENDING_MAX = CHANNELS_PER_CONNECTION_MAX;
 export const PUBLISHES_PENDING_MAX = 1000;
 
 // Tokens of clients.
+/** A JSON Web Token: as much as fits a request line beside the channels, or a field of a head beside others. */
+export const TOKEN_BYTES_MAX = 4096;
+/** Keys that verify tokens; and keys that are tried on one token which does not say whose it is. */
+export const TOKEN_KEYS_MAX = 64;
+export const TOKEN_KEYS_TRIED_MAX = 4;
+/** A file of keys, or what an address answers. */
+export const TOKEN_KEYS_BYTES_MAX = 256 << 10;
+/** A secret for HS256 has as many bits as its hash (RFC 7518 section 3.2). */
+export const TOKEN_SECRET_BYTES_MIN = 32;
+/** RFC 7518 section 3.3. */
+export const TOKEN_RSA_BITS_MIN = 2048;
+/** Tokens whose verdict a worker remembers, good and bad ones apart, so that bad ones push out no good one. */
+export const TOKENS_KNOWN_MAX = 8192;
+export const TOKENS_REFUSED_MAX = 1024;
+/** Verifications under way at one time: enough for Node's threads through a turn of 20 ms. More wait in order. */
+export const VERIFICATIONS_AT_ONCE = 256;
+/** Tokens that wait for their verification. */
+export const VERIFICATIONS_WAITING_MAX = 16_384;
+/** Requests of one worker that wait for a verdict, as they came, together. */
+export const VERIFYING_BYTES_MAX = 64 << 20;
+/** How long a request waits for a verdict: new keys may have to be fetched meanwhile. */
+export const VERIFY_TIMEOUT_MS = 10_000;
+/** How often a worker asks for new keys at most. */
+export const KEY_UNKNOWN_MS = 2_000;
 /** What a worker keeps of each client that came with a token, on average: cells of 16 bytes for its subject and its rights. */
 export const IDENTITY_CELLS = 16;
 /** All tokens are looked at once in this time: one that has expired ends its connection within twice this. */

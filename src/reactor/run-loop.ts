@@ -32,7 +32,8 @@ export interface RunLoopOptions {
 
   /**
    * Called after each turn with the number of its kernel events: the place for timers and for work put off to the end of
-   * a batch. May return a shorter wait in ms for the next turn; 0 does not wait.
+   * a batch. May return a shorter wait in ms for the next turn; 0 does not wait, and lets Node have its turn first, for work that
+   * its threads do.
    */
   afterTurn(events: number): number | undefined;
 
@@ -53,7 +54,7 @@ export async function runLoop(reactor: Reactor, options: RunLoopOptions): Promis
       events = reactor.turn(waitMs);
       waitMs = Math.min(options.afterTurn(events) ?? turnWaitMs, turnWaitMs);
       if (events > 0 && events < FULL_TURN_EVENTS) pacer.pace(events);
-    } while (events > 0 && !options.stopped() && performance.now() < burstEndMs);
+    } while (events > 0 && waitMs > 0 && !options.stopped() && performance.now() < burstEndMs);
     await yieldToNode();
   }
 }

@@ -125,7 +125,8 @@ export function healthAnswer(isDraining: boolean, keepAlive: boolean, nowMs: num
   return bodiless ? datedHead(page, nowMs) : dated(page, nowMs);
 }
 
-function jsonAnswer(
+/** A whole response of JSON. A new array, the caller's. */
+export function jsonAnswer(
   status: number,
   json: string,
   keepAlive: boolean,

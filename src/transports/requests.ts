@@ -38,6 +38,7 @@ import { pollHead, sseHead, streamHead } from './heads.js';
 export const ROUTE_CLASSIC = 0;
 /** `route`: send `answer` now. */
 export const ROUTE_ANSWER = 1;
+// The next three may be of HEAD: `headAnswer` then.
 /** `route`: hold for messages; `callbackLength`, `timeoutMs`. */
 export const ROUTE_POLL = 2;
 /** `route`: hold for messages; `raw`. */
@@ -169,7 +170,7 @@ export class Requests {
     const status = this.#readQuery(bytes, head, route) || this.#readCursorField(bytes, head, route);
     if (status !== OK) return status;
     if (this.channelCount === 0 && route !== ROUTE_WEBSOCKET) return 400;
-    return method === METHOD_HEAD ? this.#headAnswer(head, route) : route;
+    return route;
   }
 
   #pathRoute(bytes: Uint8Array, start: number, end: number): number {
@@ -193,12 +194,11 @@ export class Requests {
     return route;
   }
 
-  #headAnswer(head: RequestHead, route: number): number {
+  /** Answers HEAD for the request that `route` has read: ROUTE_POLL, ROUTE_SSE or ROUTE_STREAM. Borrowed. */
+  headAnswer(head: RequestHead, route: number): Uint8Array {
     const nowMs = Date.now();
-    if (route === ROUTE_POLL) this.answer = pollHead(nowMs, head.keepAlive, this.callbackLength > 0);
-    else if (route === ROUTE_SSE) this.answer = sseHead(nowMs);
-    else this.answer = streamHead(nowMs, head.minorVersion === 1);
-    return ROUTE_ANSWER;
+    if (route === ROUTE_POLL) return pollHead(nowMs, head.keepAlive, this.callbackLength > 0);
+    return route === ROUTE_SSE ? sseHead(nowMs) : streamHead(nowMs, head.minorVersion === 1);
   }
 
   // ── Parameters ─────────────────────────────────────────────────────────────────────────────────────────────────────

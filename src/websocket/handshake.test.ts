@@ -27,7 +27,7 @@ function open(
   );
   const head = new RequestHead();
   assert.ok(parseRequestHead(bytes, before.length, bytes.length, head, 0) > 0);
-  return openHandshake(bytes, head, deflate);
+  return openHandshake(bytes, head, deflate === undefined ? {} : { deflate });
 }
 
 function accepted(handshake: Handshake | number): Handshake {

@@ -2,15 +2,16 @@
  * The server's side of the opening handshake (RFC 6455 section 4.2) and the negotiation of permessage-deflate (RFC 7692
  * section 7.1): pure functions over a parsed request head and the bytes that it was parsed from.
  *
- * The fields Origin and Cookie are not judged here: whom a server wants to talk to is not the protocol's matter. No
- * subprotocol is chosen, so the answer has no Sec-WebSocket-Protocol and the client goes on without one (section 4.2.2).
+ * The fields Origin and Cookie are not judged here: whom a server wants to talk to is not the protocol's matter.
  */
 
 import { createHash } from 'node:crypto';
-import { ascii, equalsFolded } from '../http/characters.js';
+import { ascii } from '../http/characters.js';
+import { latin1, listField } from '../http/list-field.js';
 import {
   HEADER_SEC_WEBSOCKET_EXTENSIONS,
   HEADER_SEC_WEBSOCKET_KEY,
+  HEADER_SEC_WEBSOCKET_PROTOCOL,
   HEADER_SEC_WEBSOCKET_VERSION,
   type RequestHead,
 } from '../http/request-head.js';
@@ -30,13 +31,10 @@ const KEY = /^[A-Za-z0-9+/]{22}==$/;
 const VERSION = '13';
 
 const EXTENSIONS_NAME = ascii('sec-websocket-extensions');
+const PROTOCOL_NAME = ascii('sec-websocket-protocol');
 
 function fieldValue(bytes: Uint8Array, head: RequestHead, header: number): string {
   return latin1(bytes, head.valueStart[header]!, head.valueEnd[header]!);
-}
-
-function latin1(bytes: Uint8Array, start: number, end: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
 }
 
 /** A handshake that succeeds. */
@@ -51,23 +49,33 @@ export interface Handshake {
  * Answers a request for a WebSocket.
  *
  * @param bytes the bytes that `head` was parsed from
- * @param deflate whether to compress messages for clients who offer it
+ * @param options.deflate whether to compress messages for clients who offer it
+ * @param options.subprotocol is named in the answer to those who offer it, since browsers end a connection on which none of
+ *   what they offered was chosen; without one, or for others, the answer has no Sec-WebSocket-Protocol (section 4.2.2)
  * @returns the handshake; or a status to refuse it with: -400 where the request is no handshake, its key is not 16 bytes of
  *   base64, a body follows (which would be taken for frames) or the extensions are malformed (RFC 6455 sections 4.2.1
  *   and 9.1); -426 where the client speaks another version of the protocol (section 4.4)
  */
-export function openHandshake(bytes: Uint8Array, head: RequestHead, deflate = true): Handshake | number {
+export function openHandshake(
+  bytes: Uint8Array,
+  head: RequestHead,
+  { deflate = true, subprotocol }: { deflate?: boolean; subprotocol?: string } = {},
+): Handshake | number {
   if (!head.upgradeWebSocket || head.contentLength > 0 || head.chunked) return BAD_REQUEST;
   if (head.valueStart[HEADER_SEC_WEBSOCKET_VERSION] === 0) return BAD_REQUEST;
   if (fieldValue(bytes, head, HEADER_SEC_WEBSOCKET_VERSION) !== VERSION) return UPGRADE_REQUIRED;
   const key = fieldValue(bytes, head, HEADER_SEC_WEBSOCKET_KEY);
   if (!KEY.test(key)) return BAD_REQUEST;
-  const offers = parseExtensions(extensionsOf(bytes, head));
+  const offers = parseExtensions(listField(bytes, head, HEADER_SEC_WEBSOCKET_EXTENSIONS, EXTENSIONS_NAME));
   if (offers === undefined) return BAD_REQUEST;
   const { windowBits, response } = deflate ? chooseDeflate(offers) : DECLINED;
+  const chosen =
+    subprotocol !== undefined && subprotocolsOf(bytes, head).includes(subprotocol)
+      ? `Sec-WebSocket-Protocol: ${subprotocol}\r\n`
+      : '';
   const answer =
     `HTTP/1.1 101 ${statusText(101)}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-    `Sec-WebSocket-Accept: ${acceptKey(key)}\r\n${response}\r\n`;
+    `Sec-WebSocket-Accept: ${acceptKey(key)}\r\n${chosen}${response}\r\n`;
   return { answer: Buffer.from(answer, 'latin1'), windowBits };
 }
 
@@ -76,30 +84,10 @@ function acceptKey(key: string): string {
   return createHash('sha1').update(key).update(GUID).digest('base64');
 }
 
-/** The list that all Sec-WebSocket-Extensions fields make together (RFC 9110 section 5.3). */
-function extensionsOf(bytes: Uint8Array, head: RequestHead): string {
-  if (head.valueStart[HEADER_SEC_WEBSOCKET_EXTENSIONS] === 0) return '';
-  let list = fieldValue(bytes, head, HEADER_SEC_WEBSOCKET_EXTENSIONS);
-  if ((head.repeated & (1 << HEADER_SEC_WEBSOCKET_EXTENSIONS)) === 0) return list;
-  // The head has kept the first one only. Its lines are known to be well-formed, up to the empty one.
-  let line = lineAfter(bytes, head.valueEnd[HEADER_SEC_WEBSOCKET_EXTENSIONS]!);
-  while (bytes[line] !== CR) {
-    const next = lineAfter(bytes, line);
-    const value = line + EXTENSIONS_NAME.length + 1;
-    if (value < next && bytes[value - 1] === COLON && equalsFolded(bytes, line, value - 1, EXTENSIONS_NAME)) {
-      list += `,${latin1(bytes, value, next - 2)}`;
-    }
-    line = next;
-  }
-  return list;
-}
-
-const LF = 0x0a;
-const CR = 0x0d;
-const COLON = 0x3a;
-
-function lineAfter(bytes: Uint8Array, at: number): number {
-  return bytes.indexOf(LF, at) + 1;
+/** The subprotocols that a client offers, in its order (section 1.9). */
+export function subprotocolsOf(bytes: Uint8Array, head: RequestHead): string[] {
+  const list = listField(bytes, head, HEADER_SEC_WEBSOCKET_PROTOCOL, PROTOCOL_NAME);
+  return list === '' ? [] : list.split(',').map((name) => name.trim());
 }
 
 interface Extension {

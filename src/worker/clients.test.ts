@@ -10,6 +10,7 @@ import {
   SWEEP_MS,
 } from '../limits.js';
 import { KIND_JSON, KIND_RAW, KIND_TEXT } from '../link/frames.js';
+import { OPEN_POLICY } from '../link/policy.js';
 import { SEND_PENDING } from '../reactor/reactor.js';
 import { SendBuffers } from '../reactor/send-buffers.js';
 import { TimerWheel } from '../reactor/timer-wheel.js';
@@ -48,6 +49,8 @@ describe('clients', () => {
       timers: new TimerWheel(),
       maxConnections: 4,
       testEcho: false,
+      wallClock: () => 0,
+      failures: { isExhausted: () => false, failed: () => {} },
       clock: () => nowMs,
       reports: {
         established: true,
@@ -58,9 +61,11 @@ describe('clients', () => {
         unsubscribed: (...name) => reported.push(`unsubscribed ${text(...name)}`),
         received: (sequence, receivers) => reported.push(`received ${sequence}:${receivers}`),
         read: (request, after, ...name) => reported.push(`read ${request} ${after} ${text(...name)}`),
+        keyUnknown: () => false,
         publish: (request) => reported.push(`publish ${request}`),
       },
     });
+    clients.applyPolicy(OPEN_POLICY);
     ownBytes = buffers.liveBytes;
   });
 

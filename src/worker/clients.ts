@@ -8,26 +8,22 @@
  *     web-sockets.ts     frames and messages of WebSockets
  *     posts.ts           request bodies and publications
  *
+ * as reception.ts decides.
+ *
  * Owns the connection table and the timers, through ConnectionControl. A connection has a timer in every phase but WAITING
  * and STREAMING.
  */
 
-import { isHeadRequest, METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head.js';
-import { CONTINUE } from '../http/response.js';
+import { isHeadRequest, parseRequestHead, type RequestHead } from '../http/request-head.js';
 import type { LatencyCounts } from '../latency-histogram.js';
-import {
-  KEEP_ALIVE_IDLE_MS,
-  REQUEST_HEAD_TIMEOUT_MS,
-  SEND_BYTES_MAX,
-  SWEEP_MS,
-  UNREAD_ANSWERS_BYTES_MAX,
-} from '../limits.js';
+import { REQUEST_HEAD_TIMEOUT_MS, SEND_BYTES_MAX, SWEEP_MS, UNREAD_ANSWERS_BYTES_MAX } from '../limits.js';
+import type { DisconnectAdvice } from '../link/advice.js';
 import type { ClientPolicy } from '../link/policy.js';
 import type { ConnectionsByTransport } from '../link/stats.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { TimerWheel } from '../reactor/timer-wheel.js';
-import { ANSWER, ClassicTransport, POLL } from '../transports/classic.js';
+import { ClassicTransport } from '../transports/classic.js';
 import {
   FORMAT_POLL,
   FORMAT_SSE,
@@ -35,27 +31,11 @@ import {
   FORMAT_STREAM,
   FORMAT_STREAM_CHUNKED,
 } from '../transports/formats.js';
-import { SSE_RETRY_MS_MAX, SSE_RETRY_MS_MIN, sseStart, streamStart } from '../transports/heads.js';
-import {
-  Requests,
-  ROUTE_ANSWER,
-  ROUTE_CLASSIC,
-  ROUTE_ECHO,
-  ROUTE_ECHO_WEBSOCKET,
-  ROUTE_POLL,
-  ROUTE_PUBLISH,
-  ROUTE_SSE,
-  ROUTE_STREAM,
-  ROUTE_WEBSOCKET,
-} from '../transports/requests.js';
-import { openHandshake } from '../websocket/handshake.js';
-import { Access } from './access.js';
+import { Access, type AccessReports } from './access.js';
+import type { FailureLimits } from './admissions.js';
 import { ConnectionControl } from './connection-control.js';
 import {
   type Connections,
-  FLAG_AT_ONCE,
-  FLAG_CLOSES,
-  FLAG_ECHO,
   FORMAT_SHIFT,
   PHASE_BODY,
   PHASE_FREE,
@@ -66,19 +46,22 @@ import {
   PHASE_PUBLISHING,
   PHASE_SENDING,
   PHASE_STREAMING,
+  PHASE_VERIFYING,
   PHASE_WAITING,
 } from './connections.js';
 import { Disconnects } from './disconnects.js';
 import { Posts, type PublishReports } from './posts.js';
 import { type QueueReports, QueueWaiters } from './queue-waiters.js';
+import { Reception } from './reception.js';
 import { type StreamReports, Streams } from './streams.js';
-import { SubscriptionGroup } from './subscription-group.js';
 import type { Subscriptions } from './subscriptions.js';
 import { WebSockets } from './web-sockets.js';
-import { isWebSocket, Wire, webSocketFormat } from './wire.js';
+import { isWebSocket, Wire } from './wire.js';
+
+const TOKEN_EXPIRED: DisconnectAdvice = { code: 'token_expired', reason: 'the token has expired', reconnect: true };
 
 /** What the manager is told and asked. */
-export interface ClientReports extends QueueReports, StreamReports, PublishReports {}
+export interface ClientReports extends QueueReports, StreamReports, PublishReports, AccessReports {}
 
 export interface ClientCounters {
   connectionsByTransport: ConnectionsByTransport;
@@ -107,9 +90,10 @@ export class Clients {
   readonly #control: ConnectionControl;
   readonly #wire: Wire;
   readonly #classic: ClassicTransport;
-  readonly #requests: Requests;
-  readonly #head = new RequestHead();
+  readonly #reception: Reception;
+  readonly #head: RequestHead;
   readonly #expired = (connection: number): void => this.#timedOut(connection);
+  readonly #tokenExpired = (connection: number): void => this.disconnects.disconnect(connection, TOKEN_EXPIRED);
   readonly #maxConnections: number;
   readonly access: Access;
   readonly queue: QueueWaiters;
@@ -117,8 +101,6 @@ export class Clients {
   readonly posts: Posts;
   readonly #webSockets: WebSockets;
   readonly disconnects: Disconnects;
-  /** Clients are being ended (drain.ts): /healthz says so. */
-  draining = false;
   /** Accepted in this turn. Most heads are read in it too, so only those that are not get a timer, at its end. */
   readonly #newcomers: number[] = [];
   #newcomerCount = 0;
@@ -143,6 +125,10 @@ export class Clients {
     testEcho: boolean;
     /** Milliseconds; never goes back. */
     clock: () => number;
+    /** Wrong tokens, by address. */
+    failures: FailureLimits;
+    /** Milliseconds since 1970. */
+    wallClock: () => number;
   }) {
     this.#reactor = parts.reactor;
     this.#buffers = parts.buffers;
@@ -150,16 +136,20 @@ export class Clients {
     this.#maxConnections = parts.maxConnections;
     this.#sweptMs = parts.clock();
     this.#classic = new ClassicTransport(parts.buffers);
-    this.#requests = new Requests({ testEcho: parts.testEcho });
     this.#wire = new Wire(parts.buffers);
     this.#control = new ConnectionControl(parts, this);
-    this.access = new Access(parts.connections.capacity);
-    const shared = { ...parts, control: this.#control, wire: this.#wire, access: this.access };
+    this.access = new Access(parts.connections.capacity, parts.reports, parts.wallClock);
+    const { identities } = this.access;
+    const shared = { ...parts, control: this.#control, wire: this.#wire, access: this.access, identities };
     this.queue = new QueueWaiters({ ...shared, subscriptions: parts.waiters, classic: this.#classic });
     this.streams = new Streams({ ...shared, subscriptions: parts.subscribers });
     this.posts = new Posts(shared);
     this.#webSockets = new WebSockets({ ...shared, streams: this.streams, posts: this.posts });
     this.disconnects = new Disconnects({ ...shared, streams: this.streams });
+    const { queue, streams, posts, disconnects } = this;
+    const served = { ...shared, failures: parts.failures, classic: this.#classic, queue, streams, posts, disconnects };
+    this.#reception = new Reception(served, this);
+    this.#head = this.#reception.head;
   }
 
   get counters(): ClientCounters {
@@ -192,10 +182,12 @@ export class Clients {
   tick(): number {
     const nowMs = this.#control.tick(this.#expired);
     this.#timeNewcomers();
+    this.access.tokens.tick();
     if (nowMs - this.#sweptMs >= SWEEP_MS) {
       this.#sweptMs = nowMs;
       this.queue.sweep();
       this.streams.heartbeat(nowMs);
+      this.access.sweep(this.#tokenExpired);
       this.streams.catchUps.expire(nowMs);
       if (this.#buffers.liveBytes > SEND_BYTES_MAX) this.#cutSlowReaders();
     }
@@ -247,6 +239,9 @@ export class Clients {
         case PHASE_BODY:
           start = this.posts.received(connection, bytes, start, end);
           break;
+        case PHASE_VERIFYING:
+          this.#reception.admissions.received(connection, bytes, start, end);
+          return;
         case PHASE_STREAMING:
           if (isWebSocket(this.#connections.flags[connection] >> FORMAT_SHIFT)) {
             this.#webSockets.received(connection, bytes, start, end);
@@ -289,8 +284,17 @@ export class Clients {
 
   /** What clients may do from now on. */
   applyPolicy(policy: ClientPolicy): void {
-    this.access.apply(policy);
-    this.#requests.publishing = this.access.publishing;
+    this.#reception.applyPolicy(policy);
+  }
+
+  /** Clients are being ended (drain.ts): /healthz says so. */
+  set draining(draining: boolean) {
+    this.#reception.draining = draining;
+  }
+
+  /** Tokens are being verified: turns must not wait. */
+  get verifying(): boolean {
+    return this.access.tokens.busy;
   }
 
   managerFound(epoch: string, last: number): void {
@@ -302,6 +306,7 @@ export class Clients {
     this.queue.managerLost();
     this.streams.catchUps.pause();
     this.posts.managerLost();
+    this.access.tokens.managerLost();
   }
 
   /** Messages that are half-written to some connection. */
@@ -346,8 +351,7 @@ export class Clients {
     }
     this.#requestCount++;
     this.#connections.dropPartial(connection);
-    this.#request(connection, bytes, start + length, end);
-    return start + length;
+    return this.#reception.request(connection, bytes, start, start + length, end);
   }
 
   #keepPartial(connection: number, bytes: Uint8Array, start: number, end: number, resume: number): void {
@@ -367,111 +371,6 @@ export class Clients {
     this.#control.refuse(connection, status, isHeadRequest(bytes, start, end));
   }
 
-  /** @param bodyStart where what came after the head begins; it ends at `end` */
-  #request(connection: number, bytes: Uint8Array, bodyStart: number, end: number): void {
-    const requests = this.#requests;
-    const head = this.#head;
-    requests.draining = this.draining;
-    const route = requests.route(bytes, head);
-    switch (route) {
-      case ROUTE_CLASSIC:
-        this.#classicRequest(connection, bytes);
-        break;
-      case ROUTE_ANSWER:
-        this.#answer(connection, requests.answer);
-        break;
-      case ROUTE_POLL:
-        this.#poll(connection);
-        break;
-      case ROUTE_SSE: {
-        const retryMs = SSE_RETRY_MS_MIN + Math.floor(Math.random() * (SSE_RETRY_MS_MAX - SSE_RETRY_MS_MIN));
-        this.#stream(connection, requests.raw ? FORMAT_SSE_RAW : FORMAT_SSE, sseStart(Date.now(), retryMs));
-        break;
-      }
-      case ROUTE_STREAM: {
-        const chunked = head.minorVersion === 1;
-        this.#stream(connection, chunked ? FORMAT_STREAM_CHUNKED : FORMAT_STREAM, streamStart(Date.now(), chunked));
-        break;
-      }
-      case ROUTE_WEBSOCKET:
-      case ROUTE_ECHO_WEBSOCKET: {
-        const handshake = openHandshake(bytes, head);
-        if (typeof handshake === 'number') {
-          this.#control.refuse(connection, -handshake);
-          break;
-        }
-        // RFC 9110 section 7.8: who is asked for both sends 100 before 101.
-        if (head.expectContinue && this.#control.sendCopy(connection, CONTINUE) < 0) break;
-        if (route === ROUTE_ECHO_WEBSOCKET) {
-          this.#connections.flags[connection] |= FLAG_ECHO;
-          requests.channelCount = 0;
-        }
-        this.#stream(connection, webSocketFormat(handshake.windowBits), handshake.answer);
-        break;
-      }
-      case ROUTE_PUBLISH:
-      case ROUTE_ECHO:
-        if (!this.posts.begin(connection, head, route === ROUTE_ECHO, bodyStart < end)) break;
-        // An empty body is whole already.
-        if (bodyStart === end) this.posts.received(connection, bytes, end, end);
-        break;
-      default:
-        this.#control.refuse(connection, route, head.method === METHOD_HEAD, requests.allow);
-    }
-  }
-
-  #classicRequest(connection: number, bytes: Uint8Array): void {
-    const outcome = this.#classic.route(bytes, this.#head);
-    if (outcome === POLL) this.queue.wait(connection);
-    else if (outcome === ANSWER) this.#answer(connection, this.#classic.answer);
-    else this.#control.refuse(connection, outcome, this.#head.method === METHOD_HEAD);
-  }
-
-  #answer(connection: number, answer: Uint8Array): void {
-    if (this.#control.answer(connection, answer, this.#head.keepAlive)) this.#control.idle(connection);
-  }
-
-  #poll(connection: number): void {
-    const connections = this.#connections;
-    const { timeoutMs, callback, callbackLength, cursor } = this.#requests;
-    const group = this.#subscribe(connection);
-    if (group === null) return;
-    connections.phase[connection] = PHASE_POLLING;
-    connections.flags[connection] |= FORMAT_POLL << FORMAT_SHIFT;
-    if (!this.#head.keepAlive) connections.flags[connection] |= FLAG_CLOSES;
-    if (timeoutMs === 0) connections.flags[connection] |= FLAG_AT_ONCE;
-    if (callbackLength > 0) connections.setCallback(connection, callback, 0, callbackLength);
-    this.streams.joined(connection);
-    // What has to be asked of the log may take a moment.
-    this.#control.schedule(connection, timeoutMs === 0 ? KEEP_ALIVE_IDLE_MS : timeoutMs);
-    this.streams.start(connection, group, cursor, null);
-  }
-
-  /** @param head the response up to the first message; borrowed */
-  #stream(connection: number, format: number, head: Uint8Array): void {
-    const group = this.#subscribe(connection);
-    if (group === null) return;
-    this.#connections.phase[connection] = PHASE_STREAMING;
-    this.#connections.flags[connection] |= format << FORMAT_SHIFT;
-    this.#control.unschedule(connection);
-    this.streams.joined(connection);
-    if (group.channels.length > 0) this.streams.start(connection, group, this.#requests.cursor, head);
-    else this.#control.sendCopy(connection, head);
-  }
-
-  /** Puts the connection on the channels of the request. @returns null where it was refused */
-  #subscribe(connection: number): SubscriptionGroup | null {
-    const { channels, channelEnds, channelCount } = this.#requests;
-    const group = new SubscriptionGroup(null);
-    for (let i = 0, start = 0; i < channelCount; start = channelEnds[i++]) {
-      if (this.streams.add(connection, group, channels, start, channelEnds[i])) continue;
-      this.streams.abandon(connection, group);
-      this.#control.refuse(connection, 503);
-      return null;
-    }
-    return group;
-  }
-
   #excess(connection: number, bytes: number): void {
     if (!this.#connections.countExcess(connection, bytes)) this.#control.cut(connection, 'excess_bytes');
   }
@@ -480,6 +379,7 @@ export class Clients {
 
   /** Called by ConnectionControl: takes a connection out of whatever holds it. */
   departing(connection: number): void {
+    this.access.identities.end(connection);
     switch (this.#connections.phase[connection]) {
       case PHASE_WAITING:
       case PHASE_SENDING:
@@ -496,6 +396,9 @@ export class Clients {
       case PHASE_BODY:
       case PHASE_PUBLISHING:
         this.posts.left(connection);
+        break;
+      case PHASE_VERIFYING:
+        this.#reception.admissions.left(connection);
         break;
     }
   }
@@ -529,6 +432,9 @@ export class Clients {
         break;
       case PHASE_PUBLISHING:
         this.#control.refuse(connection, 503);
+        break;
+      case PHASE_VERIFYING:
+        this.#reception.admissions.timedOut(connection);
         break;
       case PHASE_POLLING:
         this.streams.pollTimedOut(connection);

@@ -123,8 +123,12 @@ export class ConnectionControl {
 
   /** @param allow of a 405 (src/http/response.ts) */
   refuse(connection: number, status: number, bodiless = false, allow?: string): void {
-    this.rejected[status] = (this.rejected[status] ?? 0) + 1;
+    this.countRejected(status);
     this.answer(connection, refusal(status, Date.now(), bodiless, allow), false);
+  }
+
+  countRejected(status: number): void {
+    this.rejected[status] = (this.rejected[status] ?? 0) + 1;
   }
 
   /** A persistent connection has all of its answer, or will have, and may ask again. */

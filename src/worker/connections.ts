@@ -8,6 +8,7 @@
  *                        │ │                                    │            │
  *                 KEEP_ALIVE◄──HEAD, OPTIONS, an answer─────────┤            │
  *                          ├──/v1/sse, /v1/stream, /v1/ws──► STREAMING ──────┤
+ *                          ├──a token that nobody knows──► VERIFYING ──► HEAD, read again
  *                          ├──POST──► BODY ──► PUBLISHING ──answer──► KEEP_ALIVE
  *                          └──refused──► LINGERING ──► (closed by the peer or by time)
  *
@@ -39,6 +40,8 @@ export const PHASE_BODY = 8;
 export const PHASE_PUBLISHING = 9;
 /** Between two phases: in no table. */
 export const PHASE_DONE = 10;
+/** The token of a request is being verified; all of it is kept until that is done (admissions.ts). */
+export const PHASE_VERIFYING = 11;
 
 /** The client waits for JSONP; `callback` has the name. */
 export const FLAG_JSONP = 1;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EXPIRIES_PER_SWEEP_MAX, EXPIRY_ROUND_MS } from '../limits.js';
-import { type Grant, Identities } from './identities.js';
+import type { Grant } from '../tokens/grant.js';
+import { Identities } from './identities.js';
 
 const grant = (subject: string | null, rest: Partial<Grant> = {}): Grant => ({
   subject,

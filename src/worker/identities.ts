@@ -13,18 +13,8 @@
 
 import { ChannelPatterns } from '../channel-pattern.js';
 import { EXPIRIES_PER_SWEEP_MAX, EXPIRY_ROUND_MS, IDENTITY_CELLS } from '../limits.js';
+import type { Grant } from '../tokens/grant.js';
 import { LongTexts } from './long-texts.js';
-
-/** What a token that was verified says. */
-export interface Grant {
-  /** The claim `sub`; null: it has none, and the client is nobody in particular. */
-  readonly subject: string | null;
-  /** Milliseconds since 1970; Infinity: it never expires. */
-  readonly expiresAtMs: number;
-  /** Patterns of channels (src/channel-pattern.ts). */
-  readonly subscribe: readonly string[];
-  readonly publish: readonly string[];
-}
 
 /** Told of listening connections whose token has a subject. */
 export interface IdentityEvents {

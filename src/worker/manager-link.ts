@@ -18,6 +18,7 @@ import {
   HELLO_END,
   type Hello,
   HISTORY,
+  KEY_UNKNOWN,
   LISTENERS_SENT,
   NOT_WAITING,
   POLICY,
@@ -36,6 +37,7 @@ import type { WorkerStats } from '../link/stats.js';
 import { encodeUnixAddress } from '../linux/socket-address.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
+import type { AccessReports } from './access.js';
 import type { CatchUps } from './catch-ups.js';
 import type { CachedPublication } from './history.js';
 import type { PublishReports } from './posts.js';
@@ -66,7 +68,7 @@ export interface LinkOrders {
   lost(): void;
 }
 
-export class ManagerLink implements QueueReports, StreamReports, PublishReports {
+export class ManagerLink implements QueueReports, StreamReports, PublishReports, AccessReports {
   readonly #reactor: Reactor;
   readonly #buffers: SendBuffers;
   readonly #orders: LinkOrders;
@@ -173,6 +175,12 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports 
     if (!this.#established) return;
     this.#writer.numberedJson(ANSWER, request, answer);
     this.#urgent = true;
+  }
+
+  keyUnknown(): boolean {
+    if (this.#established) this.#writer.frame(KEY_UNKNOWN);
+    this.#urgent = this.#established;
+    return this.#established;
   }
 
   stats(stats: WorkerStats): void {

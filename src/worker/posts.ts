@@ -17,6 +17,7 @@ import {
   REQUEST_BODY_TIMEOUT_MS,
 } from '../limits.js';
 import { PUBLISHED_DUPLICATE, PUBLISHED_FAILED } from '../link/frames.js';
+import type { Grant } from '../tokens/grant.js';
 import { echoAnswer, type Published, publishAnswer, publishRefusal } from '../transports/answers.js';
 import {
   type ClientPublication,
@@ -57,7 +58,7 @@ export class Posts {
   readonly #control: ConnectionControl;
   readonly #reports: PublishReports;
   readonly #access: Access;
-  readonly #bodies = new Map<number, { reader: BodyReader; echo: boolean }>();
+  readonly #bodies = new Map<number, { reader: BodyReader; echo: boolean; grant: Grant | null }>();
   #bodiesBytes = 0;
   readonly #byRequest = new Map<number, { publishing: Publishing; index: number }>();
   readonly #byConnection = new Map<number, Set<Publishing>>();
@@ -82,14 +83,20 @@ export class Posts {
   /**
    * The head of a POST has been read.
    *
-   * @param bodyFollows bytes of the body have come with it: nobody waits for `100 Continue` (RFC 9110 section 10.1.1)
+   * @param body.echo it is to be returned; else published
+   * @param body.grant what its token allows; null: it came without
+   * @param body.bodyFollows bytes of the body have come with it: nobody waits for `100 Continue` (RFC 9110 section 10.1.1)
    * @returns false where the connection is gone
    */
-  begin(connection: number, head: RequestHead, echo: boolean, bodyFollows: boolean): boolean {
+  begin(
+    connection: number,
+    head: RequestHead,
+    { echo, grant, bodyFollows }: { echo: boolean; grant: Grant | null; bodyFollows: boolean },
+  ): boolean {
     this.#connections.phase[connection] = PHASE_BODY;
     if (!head.keepAlive) this.#connections.flags[connection] |= FLAG_CLOSES;
     const reader = new BodyReader(head.chunked ? -1 : head.contentLength, CLIENT_BODY_BYTES_MAX);
-    this.#bodies.set(connection, { reader, echo });
+    this.#bodies.set(connection, { reader, echo, grant });
     this.#bodiesBytes += reader.heldBytes;
     this.#control.schedule(connection, REQUEST_BODY_TIMEOUT_MS);
     return !head.expectContinue || bodyFollows || this.#control.sendCopy(connection, CONTINUE) >= 0;
@@ -97,7 +104,7 @@ export class Posts {
 
   /** Bytes for a connection in PHASE_BODY, maybe none. @returns where the next request begins */
   received(connection: number, bytes: Uint8Array, start: number, end: number): number {
-    const { reader, echo } = this.#bodies.get(connection)!;
+    const { reader, echo, grant } = this.#bodies.get(connection)!;
     this.#bodiesBytes -= reader.heldBytes;
     const result = reader.feed(bytes, start, end);
     this.#bodiesBytes += reader.heldBytes;
@@ -112,7 +119,7 @@ export class Posts {
     const body = reader.bytes;
     this.#dropBody(connection);
     if (echo) this.#answer(connection, (keepAlive) => echoAnswer(body, keepAlive, Date.now()));
-    else this.#publishBody(connection, body);
+    else this.#publishBody(connection, body, grant);
     return start + reader.consumed;
   }
 
@@ -131,11 +138,11 @@ export class Posts {
 
   // ── Publishing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #publishBody(connection: number, body: Buffer): void {
+  #publishBody(connection: number, body: Buffer, grant: Grant | null): void {
     this.#connections.phase[connection] = PHASE_PUBLISHING;
     const refused = (refusal: Refusal) =>
       this.#answer(connection, (keepAlive) => publishRefusal(refusal, keepAlive, Date.now()));
-    const request = parsePublishBody(body, (channel) => this.#access.mayPublish(connection, channel));
+    const request = parsePublishBody(body, this.#access.publishRule(grant));
     if (isRefusal(request)) {
       refused(request);
       return;

@@ -11,6 +11,7 @@ import type { ClassicTransport } from '../transports/classic.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, FLAG_JSONP, PHASE_DONE, PHASE_SENDING, PHASE_WAITING } from './connections.js';
 import { HandOuts } from './hand-outs.js';
+import type { Identities } from './identities.js';
 import { ADDED_FIRST, NONE, type Subscriptions } from './subscriptions.js';
 
 /** What the manager is told of the queue. */
@@ -28,6 +29,7 @@ export class QueueWaiters {
   readonly #connections: Connections;
   readonly #subscriptions: Subscriptions;
   readonly #control: ConnectionControl;
+  readonly #identities: Identities;
   readonly #classic: ClassicTransport;
   readonly #reports: QueueReports;
   readonly #handOuts: HandOuts;
@@ -40,6 +42,7 @@ export class QueueWaiters {
     connections: Connections;
     subscriptions: Subscriptions;
     control: ConnectionControl;
+    identities: Identities;
     classic: ClassicTransport;
     reports: QueueReports;
   }) {
@@ -48,6 +51,7 @@ export class QueueWaiters {
     this.#connections = parts.connections;
     this.#subscriptions = parts.subscriptions;
     this.#control = parts.control;
+    this.#identities = parts.identities;
     this.#classic = parts.classic;
     this.#reports = parts.reports;
     this.#handOuts = new HandOuts((sequence, receivers) => this.#reports.delivered(sequence, receivers));
@@ -155,6 +159,7 @@ export class QueueWaiters {
   }
 
   #stopWaiting(connection: number): void {
+    this.#identities.end(connection);
     const subscriptions = this.#subscriptions;
     const channel = subscriptions.channelOf(connection);
     const isLast = subscriptions.first(channel) === connection && subscriptions.next(connection) === NONE;

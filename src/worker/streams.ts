@@ -28,6 +28,7 @@ import {
   PHASE_POLLING,
   PHASE_STREAMING,
 } from './connections.js';
+import type { Identities } from './identities.js';
 import { SendBatches } from './send-batches.js';
 import type { SubscriptionGroup } from './subscription-group.js';
 import { ADDED_FIRST, ALREADY, FULL, NONE, type Subscriptions } from './subscriptions.js';
@@ -52,6 +53,7 @@ export class Streams {
   readonly #connections: Connections;
   readonly #subscriptions: Subscriptions;
   readonly #control: ConnectionControl;
+  readonly #identities: Identities;
   readonly #reports: StreamReports;
   readonly #wire: Wire;
   readonly #catchUps: CatchUps;
@@ -75,6 +77,7 @@ export class Streams {
     connections: Connections;
     subscriptions: Subscriptions;
     control: ConnectionControl;
+    identities: Identities;
     reports: StreamReports;
     wire: Wire;
   }) {
@@ -82,6 +85,7 @@ export class Streams {
     this.#connections = parts.connections;
     this.#subscriptions = parts.subscriptions;
     this.#control = parts.control;
+    this.#identities = parts.identities;
     this.#reports = parts.reports;
     this.#wire = parts.wire;
     this.#batches = new SendBatches(parts.reactor, FORMATS);
@@ -284,6 +288,7 @@ export class Streams {
 
   /** Sends a whole answer to a poll, which is over with that. @returns false where the connection was gone */
   #answerPoll(connection: number, buffer: number): boolean {
+    this.#identities.end(connection);
     this.left(connection);
     this.#connections.phase[connection] = PHASE_DONE;
     const closes = !this.#connections.persists(connection);

@@ -109,6 +109,8 @@ export class Worker implements ReactorEvents {
       maxConnections: config.maxConnections,
       testEcho: config.testEcho,
       clock: () => performance.now(),
+      wallClock: () => Date.now(),
+      failures: { isExhausted: () => false, failed: () => {} },
     });
     this.#questions = this.#makeQuestions();
     const { disconnects } = this.#clients;
@@ -226,13 +228,13 @@ export class Worker implements ReactorEvents {
         this.#memory.tick(nowMs);
       }
       const flushInMs = this.#link.flush(nowMs);
-      return hasWork ? 0 : (flushInMs ?? drainInMs);
+      return hasWork || this.#clients.verifying ? 0 : (flushInMs ?? drainInMs);
     }
     if (nowMs >= this.#dialAtMs) {
       this.#dialAtMs = nowMs + LINK_RETRY_MS;
       this.#seekManager(nowMs);
     }
-    return drainInMs;
+    return this.#clients.verifying ? 0 : drainInMs;
   }
 
   /** A manager that asked for the sockets may have ended since, or looked elsewhere: that must not end the clients. */

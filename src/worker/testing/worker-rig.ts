@@ -51,6 +51,16 @@ export class WorkerRig {
   readonly reported: ReportedFrame[] = [];
   established = true;
   nowMs = 0;
+  wallMs = 1_769_947_200_000;
+  /** Wrong tokens that were counted, by connection; and whether there were too many. */
+  readonly failures = {
+    counted: [] as number[],
+    exhausted: false,
+    isExhausted: () => this.failures.exhausted,
+    failed: (connection: number) => void this.failures.counted.push(connection),
+  };
+  /** Questions for keys. */
+  keysAsked = 0;
   /** Buffers that the worker keeps: heartbeats. */
   readonly ownBytes: number;
 
@@ -62,6 +72,10 @@ export class WorkerRig {
       this.reported.push({ type, channel, request: 0, after: 0, id: '', data: '', ...rest });
     const rig = this;
     const reports: ClientReports = {
+      keyUnknown: () => {
+        this.keysAsked++;
+        return this.established;
+      },
       get established() {
         return rig.established;
       },
@@ -85,6 +99,8 @@ export class WorkerRig {
       maxConnections: capacity,
       testEcho,
       clock: () => this.nowMs,
+      wallClock: () => this.wallMs,
+      failures: this.failures,
       reports,
     };
     this.clients = new Clients(parts);

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,8 @@ import { promisify } from 'node:util';
 import type { ManagerStatus } from '../src/manager/status.js';
 import type { ReactorChoice } from '../src/reactor/choose.js';
 
+/** Two levels up of dist/bench/: the repository that this bench was built in. */
+const OWN_CHECKOUT = fileURLToPath(new URL('../..', import.meta.url));
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 5_000;
 /** Publications in one request. */
@@ -70,8 +73,7 @@ function spawnServer(
 
 /** Compiles `bench/<name>.c` and starts it. */
 export async function startC(name: string, parameters: string[], encode: Encode): Promise<BenchServer> {
-  // Two levels up of dist/bench/: the repository, where the C source lies.
-  const source = fileURLToPath(new URL(`../../bench/${name}.c`, import.meta.url));
+  const source = join(OWN_CHECKOUT, 'bench', `${name}.c`);
   const directory = await mkdtemp(join(tmpdir(), 'megacomet-bench-'));
   const program = join(directory, name);
   try {
@@ -124,17 +126,22 @@ export interface MegaCometServer extends BenchServer {
   api: string;
 }
 
-/** One worker that holds so many connections, and its manager. `more` are options of serve and win over the others. */
+/**
+ * One worker that holds so many connections, and its manager.
+ *
+ * @param more options of serve; they win over the others
+ * @param checkout the repository whose build is started
+ */
 export async function startMegaComet(
   connections: number,
   reactor: ReactorChoice,
   more: string[] = [],
+  checkout = OWN_CHECKOUT,
 ): Promise<MegaCometServer> {
   const directory = await mkdtemp(join(tmpdir(), 'megacomet-bench-'));
   const [port, apiPort, classicPort] = await freePorts(3);
   const api = `http://127.0.0.1:${apiPort}`;
-  // What bin/megacomet starts, from the same build as this bench.
-  const program = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+  const program = mainOf(checkout); // what bin/megacomet starts
   const options = {
     'client-ports': port,
     'api-port': apiPort,
@@ -167,6 +174,16 @@ export async function startMegaComet(
     await stop();
     throw error;
   }
+}
+
+/** The built command line of a checkout. */
+function mainOf(checkout: string): string {
+  return join(checkout, 'dist/src/cli/main.js');
+}
+
+/** Whether `startMegaComet` can start the build of a checkout. */
+export function isBuilt(checkout: string): boolean {
+  return existsSync(mainOf(checkout));
 }
 
 /** Asks until the server answers and has its worker. */

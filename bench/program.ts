@@ -1,6 +1,8 @@
 /** What the programs of the bench have in common: how options are checked, what ends them, their exit codes. */
 
+import { resolve } from 'node:path';
 import { descriptorLimit } from '../src/linux/sockets.js';
+import { isBuilt } from './launch.js';
 import { endAll } from './round.js';
 
 /** What server and client need beside their connections, and the room that MegaComet is given. */
@@ -27,6 +29,13 @@ export function choices<T>(name: string, text: string, among: readonly T[], keyO
     if (found === undefined) throw new WrongOption(`--${name}: '${key}' is none of ${among.map(keyOf).join(', ')}`);
     return found;
   });
+}
+
+/** `--baseline`: an absolute path, or null where it was not given. */
+export function baselineCheckout(directory: string | undefined): string | null {
+  if (directory === undefined) return null;
+  if (isBuilt(resolve(directory))) return resolve(directory);
+  throw new WrongOption(`--baseline: '${directory}' is not a checkout that was built (npm ci && npm run build)`);
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  *     warm-up   on a fresh server, ten times over: 2 % of the connections, some answered and some reset
  *     memory    20 %, then 90 % of the connections, each waiting on its own id
- *     open      all connections, each on its own id                    ┐ three passes
+ *     open      all connections, each on its own id                    ┐ a pass, three of them
  *     fan-out   all connections on one id get a message of 100 bytes   ┘
  *
  * Memory is measured of all servers at once: it does not mind. In the passes they take turns (round.ts).
@@ -19,8 +19,11 @@ export interface RoundOptions {
   connections: number;
   /** Measure memory with clients that have each received a message and come back. */
   afterMessages: boolean;
+  /** False: only warm up. */
+  memory: boolean;
   /** How connections are opened in the passes. */
   pace: Pace;
+  passes: number;
 }
 
 /**
@@ -33,7 +36,6 @@ export type Pace = (typeof PACES)[number];
 const MESSAGE_BYTES = 100;
 const WARM_UPS = 10;
 const WARM_UP_SHARE = 0.02;
-const PASSES = 3;
 /** The client goes on as long as fewer connections are being established, and fewer wait to be accepted. */
 const IN_FLIGHT: Record<Pace, { connectingMax: number; acceptQueueMax: number }> = {
   flood: { connectingMax: 64, acceptQueueMax: 4000 },
@@ -51,10 +53,13 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
   await round.atOnce(async (entry) => {
     samples.set(entry.row, { ...(await measureMemory(entry, options)), passes: [] });
   });
-  for (let pass = 0; pass < PASSES; pass++) {
-    await round.inTurn(async (entry) => {
-      samples.get(entry.row)!.passes.push(await measurePass(entry, options));
-    });
+  for (let pass = 0; pass < options.passes; pass++) {
+    await round.inTurn(
+      async (entry) => {
+        samples.get(entry.row)!.passes.push(await measurePass(entry, options));
+      },
+      pass % 2 === 0 ? 'forwards' : 'backwards',
+    );
   }
   await round.end();
   return new Map<Row, Sample | Failure>([...samples, ...round.failures]);
@@ -62,12 +67,13 @@ export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<
 
 async function measureMemory(
   entry: Entry<Row>,
-  { connections, afterMessages }: RoundOptions,
+  { connections, afterMessages, memory }: RoundOptions,
 ): Promise<Omit<Sample, 'passes'>> {
   const { client, server } = entry;
   const pids = pidsOf(server);
   const baseBytes = (await stablePrivateBytes(pids)).reduce((sum, bytes) => sum + bytes, 0);
   await warmUp(entry, Math.round(connections * WARM_UP_SHARE));
+  if (!memory) return { bytesPerConnection: Number.NaN, managerBytesPerConnection: Number.NaN, baseBytes };
   let opened = 0;
   const openTo = async (count: number): Promise<void> => {
     await open(entry, count - opened, null);

@@ -15,6 +15,12 @@ export interface Row {
 /** The row that all others are compared with. */
 export const REFERENCE = 'c';
 
+/** MegaComet as it was: the build of another checkout (`--baseline`), with the same options. */
+export function baselineRow(checkout: string): Row {
+  const start = (connections: number): Promise<BenchServer> => startMegaComet(connections, 'auto', [], checkout);
+  return { key: 'baseline', title: 'MegaComet, before', protocol: 'classic', start };
+}
+
 /** A server without channels reads the message as it is. */
 const bare: Encode = ([{ data }]) => data;
 

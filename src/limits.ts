@@ -201,6 +201,15 @@ export const CONNECTION_BYTES = {
   name: 16,
 };
 
+/** Memory of a client's address, where addresses are looked at: its connection's i32, six columns, and two entries of a hash table. */
+export const ADDRESS_BYTES = 4 + 24 + 8;
+/** Addresses of which a worker remembers failures when nobody is there from them any more. */
+export const REMEMBERED_ADDRESSES_MAX = 1 << 16;
+/** Wrong tokens of one address, each of which counts half after 30 s, at which no more of its tokens are verified. */
+export const FAILED_TOKENS_MAX = 20;
+/** Clients that one worker refuses with an answer in a second; of more, connections are just reset. */
+export const REFUSALS_PER_SECOND = 1000;
+
 /** What an idle client may cost in user space. The C original took 272 bytes, uWebSockets takes 377. */
 export const CONNECTION_BYTES_MAX = 64;
 

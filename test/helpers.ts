@@ -191,9 +191,14 @@ export interface RawClient {
   closed: Promise<{ received: string; error: NodeJS.ErrnoException | null }>;
 }
 
-/** Connects, and writes the bytes where there are any. */
-export async function rawClient(port: number, bytes: string | Uint8Array = '', host = '127.0.0.1'): Promise<RawClient> {
-  const socket = connect({ port, host, noDelay: true });
+/** Connects, from an address of its own where one is given, and writes the bytes where there are any. */
+export async function rawClient(
+  port: number,
+  bytes: string | Uint8Array = '',
+  host = '127.0.0.1',
+  from?: string,
+): Promise<RawClient> {
+  const socket = connect({ port, host, noDelay: true, ...(from !== undefined && { localAddress: from }) });
   await once(socket, 'connect');
   let received = '';
   let error: NodeJS.ErrnoException | null = null;
@@ -222,8 +227,13 @@ export async function rawClient(port: number, bytes: string | Uint8Array = '', h
 }
 
 /** Sends bytes on a new connection and returns all that comes until the server closes it, as latin1. */
-export async function rawRequest(port: number, bytes: string | Uint8Array, host = '127.0.0.1'): Promise<string> {
-  const client = await rawClient(port, bytes, host);
+export async function rawRequest(
+  port: number,
+  bytes: string | Uint8Array,
+  host = '127.0.0.1',
+  from?: string,
+): Promise<string> {
+  const client = await rawClient(port, bytes, host, from);
   return (await client.closed).received;
 }
 

@@ -40,9 +40,11 @@ export interface ClientPolicy {
   origins: readonly string[] | null;
   /** Connections that one address may have on the whole server; 0: any number. */
   connectionsPerAddress: number;
-  /** New connections a second of the whole server; 0: any number. */
+  /** New connections a second of the whole server; 0: any number. Each worker has its share. */
   acceptRate: number;
-  /** Addresses and networks (CIDR) of proxies, to which neither of these applies. */
+  /** Workers that the server has. */
+  workers: number;
+  /** Addresses and networks (CIDR) of proxies, whose X-Forwarded-For says which address a connection is of. */
   trustedProxies: readonly string[];
   /** Connected and disconnected clients are reported (EVENTS). */
   events: boolean;
@@ -58,6 +60,7 @@ export const OPEN_POLICY: ClientPolicy = {
   origins: null,
   connectionsPerAddress: 0,
   acceptRate: 0,
+  workers: 1,
   trustedProxies: [],
   events: false,
   presenceGraceMs: 0,

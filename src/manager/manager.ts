@@ -29,7 +29,7 @@ import { LinkServer } from './link-server.js';
 import { atMostEvery, createLogger, type Logger } from './logger.js';
 import { openLog } from './open-log.js';
 import type { ServeOptions } from './options.js';
-import { Policies } from './policies.js';
+import { Policies, stormPolicy } from './policies.js';
 import { Publisher } from './publisher.js';
 import { Queue } from './queue.js';
 import { Receipts } from './receipts.js';
@@ -143,7 +143,11 @@ export class Manager {
       logger,
     );
     const path = `${runDirectory}/manager.sock`;
-    this.#policies = new Policies({ ...OPEN_POLICY, publish: options.clientPublish });
+    this.#policies = new Policies({
+      ...OPEN_POLICY,
+      ...stormPolicy(options),
+      publish: options.clientPublish,
+    });
     const policies = this.#policies;
     this.#server = new LinkServer({ path, log, queue, fanOut, publisher, policies, logger, events: this.#supervisor });
     this.#supervisor.attach(this.#server);
@@ -258,7 +262,7 @@ export class Manager {
     this.#log.setRetention(options.retention);
     this.#options = options;
     this.#apiKeys.set(apiKeys);
-    this.#policies.change({ publish: options.clientPublish });
+    this.#policies.change({ ...stormPolicy(options), publish: options.clientPublish });
     return report;
   }
 

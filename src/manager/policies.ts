@@ -4,6 +4,7 @@
  */
 
 import type { ClientPolicy } from '../link/policy.js';
+import type { ServeOptions } from './options.js';
 
 export class Policies {
   #current: ClientPolicy;
@@ -29,4 +30,16 @@ export class Policies {
   subscribe(taker: (policy: ClientPolicy) => void): void {
     this.#takers.push(taker);
   }
+}
+
+/** What the options say of limits, presence and webhooks. */
+export function stormPolicy({ storms, workers }: Pick<ServeOptions, 'storms' | 'workers'>): Partial<ClientPolicy> {
+  return {
+    connectionsPerAddress: storms.connectionsPerAddress,
+    acceptRate: storms.acceptRate,
+    workers,
+    trustedProxies: storms.trustedProxies,
+    events: storms.webhook !== null,
+    presenceGraceMs: storms.presenceGraceSeconds * 1000,
+  };
 }

@@ -33,6 +33,7 @@ import {
 } from '../transports/formats.js';
 import { Access, type AccessReports } from './access.js';
 import type { FailureLimits } from './admissions.js';
+import { Arrivals } from './arrivals.js';
 import { ConnectionControl } from './connection-control.js';
 import {
   type Connections,
@@ -44,6 +45,7 @@ import {
   PHASE_LINGERING,
   PHASE_POLLING,
   PHASE_PUBLISHING,
+  PHASE_REFUSED,
   PHASE_SENDING,
   PHASE_STREAMING,
   PHASE_VERIFYING,
@@ -101,6 +103,7 @@ export class Clients {
   readonly posts: Posts;
   readonly #webSockets: WebSockets;
   readonly disconnects: Disconnects;
+  readonly arrivals: Arrivals;
   /** Accepted in this turn. Most heads are read in it too, so only those that are not get a timer, at its end. */
   readonly #newcomers: number[] = [];
   #newcomerCount = 0;
@@ -126,7 +129,8 @@ export class Clients {
     /** Milliseconds; never goes back. */
     clock: () => number;
     /** Wrong tokens, by address. */
-    failures: FailureLimits;
+    /** Null: those of `arrivals`. */
+    failures: FailureLimits | null;
     /** Milliseconds since 1970. */
     wallClock: () => number;
   }) {
@@ -145,9 +149,18 @@ export class Clients {
     this.streams = new Streams({ ...shared, subscriptions: parts.subscribers });
     this.posts = new Posts(shared);
     this.#webSockets = new WebSockets({ ...shared, streams: this.streams, posts: this.posts });
+    this.arrivals = new Arrivals(shared);
     this.disconnects = new Disconnects({ ...shared, streams: this.streams });
     const { queue, streams, posts, disconnects } = this;
-    const served = { ...shared, failures: parts.failures, classic: this.#classic, queue, streams, posts, disconnects };
+    const served = {
+      ...shared,
+      failures: parts.failures ?? this.arrivals,
+      classic: this.#classic,
+      queue,
+      streams,
+      posts,
+      disconnects,
+    };
     this.#reception = new Reception(served, this);
     this.#head = this.#reception.head;
   }
@@ -189,6 +202,7 @@ export class Clients {
       this.streams.heartbeat(nowMs);
       this.access.sweep(this.#tokenExpired);
       this.streams.catchUps.expire(nowMs);
+      this.arrivals.sweep(nowMs);
       if (this.#buffers.liveBytes > SEND_BYTES_MAX) this.#cutSlowReaders();
     }
     this.#control.turnOver();
@@ -200,7 +214,9 @@ export class Clients {
   accepted(connection: number): void {
     this.#accepted++;
     this.#connections.open(connection);
-    this.#newcomers[this.#newcomerCount++] = connection;
+    if (!this.arrivals.active || this.arrivals.accepted(connection)) {
+      this.#newcomers[this.#newcomerCount++] = connection;
+    }
     if (this.#connections.held >= this.#maxConnections && !this.#full) {
       this.#full = true;
       this.#reactor.pauseAccepting();
@@ -249,6 +265,9 @@ export class Clients {
             this.#excess(connection, end - start);
           }
           return;
+        case PHASE_REFUSED:
+          this.arrivals.received(connection);
+          return;
         case PHASE_WAITING:
         case PHASE_SENDING:
         case PHASE_POLLING:
@@ -285,6 +304,7 @@ export class Clients {
   /** What clients may do from now on. */
   applyPolicy(policy: ClientPolicy): void {
     this.#reception.applyPolicy(policy);
+    this.arrivals.apply(policy);
   }
 
   /** Clients are being ended (drain.ts): /healthz says so. */
@@ -351,6 +371,7 @@ export class Clients {
     }
     this.#requestCount++;
     this.#connections.dropPartial(connection);
+    if (this.arrivals.proxied && !this.arrivals.requested(connection, bytes, this.#head)) return end;
     return this.#reception.request(connection, bytes, start, start + length, end);
   }
 
@@ -380,6 +401,7 @@ export class Clients {
   /** Called by ConnectionControl: takes a connection out of whatever holds it. */
   departing(connection: number): void {
     this.access.identities.end(connection);
+    if (this.arrivals.remembers) this.arrivals.left(connection);
     switch (this.#connections.phase[connection]) {
       case PHASE_WAITING:
       case PHASE_SENDING:
@@ -401,6 +423,11 @@ export class Clients {
         this.#reception.admissions.left(connection);
         break;
     }
+  }
+
+  /** Called by ConnectionControl: the connection is between two requests. */
+  idle(connection: number): void {
+    if (this.arrivals.proxied) this.arrivals.idle(connection);
   }
 
   /** Called by ConnectionControl: there is room again. */

@@ -25,6 +25,7 @@ describe('ConnectionControl', () => {
     expired.length = 0;
     const parts = { reactor, buffers, connections, timers: new TimerWheel(), clock: () => nowMs };
     control = new ConnectionControl(parts, {
+      idle: () => {},
       departing: (connection) => events.push(`departing ${connection} from ${connections.phase[connection]}`),
       freed: () => events.push('freed'),
     });

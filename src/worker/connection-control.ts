@@ -24,6 +24,8 @@ import { type Connections, FLAG_EXCESS, PHASE_LINGERING } from './connections.js
 export interface ControlEvents {
   /** The connection is about to be forgotten, or to linger: take it out of every table, by its phase. */
   departing(connection: number): void;
+  /** The connection is between two requests from now on. */
+  idle(connection: number): void;
   /** A row was freed. */
   freed(): void;
 }
@@ -123,8 +125,13 @@ export class ConnectionControl {
 
   /** @param allow of a 405 (src/http/response.ts) */
   refuse(connection: number, status: number, bodiless = false, allow?: string): void {
+    this.refuseWith(connection, status, refusal(status, Date.now(), bodiless, allow));
+  }
+
+  /** Refuses a request with an answer that ends the connection. */
+  refuseWith(connection: number, status: number, answer: Uint8Array): void {
     this.countRejected(status);
-    this.answer(connection, refusal(status, Date.now(), bodiless, allow), false);
+    this.answer(connection, answer, false);
   }
 
   countRejected(status: number): void {
@@ -133,6 +140,7 @@ export class ConnectionControl {
 
   /** A persistent connection has all of its answer, or will have, and may ask again. */
   idle(connection: number): void {
+    this.#events.idle(connection);
     this.#connections.endRequest(connection);
     this.schedule(connection, KEEP_ALIVE_IDLE_MS);
   }

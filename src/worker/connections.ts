@@ -11,6 +11,7 @@
  *                          ├──a token that nobody knows──► VERIFYING ──► HEAD, read again
  *                          ├──POST──► BODY ──► PUBLISHING ──answer──► KEEP_ALIVE
  *                          └──refused──► LINGERING ──► (closed by the peer or by time)
+ *     FREE ──accepted, one too many──► REFUSED ──first bytes──► LINGERING
  *
  * An idle client is in WAITING, POLLING or STREAMING, and has no JavaScript object; in WAITING and STREAMING it has no timer
  * either. Only a connection with a half-read request head has an object: its bytes, in `partial`, which together are bounded.
@@ -38,6 +39,8 @@ export const PHASE_STREAMING = 7;
 export const PHASE_BODY = 8;
 /** A publication of the client's is with the manager; the answer is its place in the log (posts.ts). */
 export const PHASE_PUBLISHING = 9;
+/** Accepted, and to be refused as soon as it asks for something (arrivals.ts). */
+export const PHASE_REFUSED = 12;
 /** Between two phases: in no table. */
 export const PHASE_DONE = 10;
 /** The token of a request is being verified; all of it is kept until that is done (admissions.ts). */

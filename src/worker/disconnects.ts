@@ -20,7 +20,9 @@ import {
   PHASE_LINGERING,
   PHASE_POLLING,
   PHASE_PUBLISHING,
+  PHASE_REFUSED,
   PHASE_STREAMING,
+  PHASE_VERIFYING,
   PHASE_WAITING,
 } from './connections.js';
 import type { Streams } from './streams.js';
@@ -57,8 +59,10 @@ export class Disconnects {
         else this.#refuse(connection, advice);
         break;
       case PHASE_KEEP_ALIVE:
+      case PHASE_REFUSED:
         this.#end(connection);
         break;
+      case PHASE_VERIFYING:
       case PHASE_WAITING:
         this.#refuse(connection, advice);
         break;

@@ -110,7 +110,7 @@ export class Worker implements ReactorEvents {
       testEcho: config.testEcho,
       clock: () => performance.now(),
       wallClock: () => Date.now(),
-      failures: { isExhausted: () => false, failed: () => {} },
+      failures: null,
     });
     this.#questions = this.#makeQuestions();
     const { disconnects } = this.#clients;

@@ -9,7 +9,7 @@ export class ScriptedReactor implements Reactor {
   open = 0;
   peerAddresses = false;
   /** Of the client that is accepted next. */
-  peer = new Uint8Array(28);
+  peer: Uint8Array = new Uint8Array(28);
   /** Everything that was told, as text. */
   readonly told: string[] = [];
   /** What the next sends result in. */

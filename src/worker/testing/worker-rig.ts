@@ -104,8 +104,13 @@ export class WorkerRig {
       reports,
     };
     this.clients = new Clients(parts);
-    this.clients.applyPolicy({ ...OPEN_POLICY, ...policy });
+    this.setPolicy(policy);
     this.ownBytes = this.buffers.liveBytes;
+  }
+
+  /** What the manager says that clients may do from now on. */
+  setPolicy(policy: Partial<ClientPolicy>): void {
+    this.clients.applyPolicy({ ...OPEN_POLICY, ...policy });
   }
 
   // ── Clients ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,69 @@
+/** Limits of connections against a real server: who is refused, how, and who is not. */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { poll, type RawClient, rawClient, rawRequest, startServer, type TestServer, waitFor } from './helpers.js';
+
+const GET = (target: string, fields = '') =>
+  `GET ${target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n${fields}\r\n`;
+
+describe('--connections-per-address', () => {
+  let server: TestServer;
+  const held: RawClient[] = [];
+
+  before(async () => {
+    // One worker: each counts for itself.
+    server = await startServer(['--workers', '1', '--connections-per-address', '3', '--trusted-proxy', '127.0.0.9']);
+  });
+
+  after(() => server.stop());
+
+  const waiting = (count: number) =>
+    waitFor(`${count} wait`, async () => (await server.status()).workers[0].waiting === count);
+
+  test('the fourth connection is refused with a time to come back, and one that leaves makes room', async () => {
+    const { client: port } = server.ports;
+    for (let i = 0; i < 3; i++) held.push(await poll(port, `client-${i}`));
+    await waiting(3);
+    const refused = await rawRequest(port, GET('/healthz'));
+    assert.match(refused, /^HTTP\/1\.1 503 [\s\S]*\r\nRetry-After: \d+\r\n[\s\S]*"code":"too_many_connections"/);
+    held.pop()!.socket.destroy();
+    await waiting(2);
+    assert.match(await rawRequest(port, GET('/healthz')), /^HTTP\/1\.1 200 /);
+  });
+
+  test('a trusted proxy is counted by the client that it names', async () => {
+    const { client: port } = server.ports;
+    const forwarded = (client: string) =>
+      rawRequest(port, GET('/healthz', `X-Forwarded-For: ${client}\r\n`), '127.0.0.1', '127.0.0.9');
+    held.push(await poll(port, 'client-3'));
+    await waiting(3);
+    assert.match(await forwarded('127.0.0.1'), /^HTTP\/1\.1 503 /);
+    assert.match(await forwarded('192.0.2.1'), /^HTTP\/1\.1 200 /);
+  });
+
+  test('the status counts who was refused', async () => {
+    await waitFor('the refusals are reported', async () => {
+      const { rejected, ended } = (await server.status()).workers[0];
+      return rejected[503] === 2 && ended.too_many_connections === 1;
+    });
+  });
+});
+
+describe('--accept-rate', () => {
+  test('refuses who is too many in a second, and takes those who come later', async () => {
+    const server = await startServer(['--workers', '1', '--accept-rate', '5']);
+    const { client: port } = server.ports;
+    const answers = await Promise.all(Array.from({ length: 20 }, () => rawRequest(port, GET('/healthz'))));
+    const served = answers.filter((answer) => answer.startsWith('HTTP/1.1 200 ')).length;
+    assert(served >= 5 && served < 15, `${served} of 20 were served`);
+    for (const answer of answers) {
+      assert.match(answer, /^HTTP\/1\.1 (200 |503 [\s\S]*\r\nRetry-After: \d+\r\n[\s\S]*"code":"rate_limited")/);
+    }
+    await waitFor('one is served again', async () => {
+      const client = await rawClient(port, GET('/healthz'));
+      return (await client.closed).received.startsWith('HTTP/1.1 200 ');
+    });
+    await server.stop();
+  });
+});

@@ -12,6 +12,7 @@ import { type Api, createApi } from '../api/api.js';
 import { ApiKeyFileError, readApiKeys } from '../api/key-file.js';
 import { type ApiKeyEntry, ApiKeys } from '../api/keys.js';
 import { addDrainRoutes } from '../api/routes/drain.js';
+import { metricsRoutes } from '../api/routes/metrics.js';
 import { Dashboard } from '../dashboard/dashboard.js';
 import { dashboardRoutes } from '../dashboard/routes.js';
 import { DRAIN_SECONDS, TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
@@ -21,12 +22,14 @@ import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { Log, LogError } from '../log/log.js';
 import { classicHost, isLoopback } from '../loopback.js';
+import { Metrics } from '../metrics/metrics.js';
 import { packageVersion } from '../version.js';
 import { ClassicPort } from './classic-port.js';
 import { Drain, type DrainStatus } from './drain.js';
 import { FanOut } from './fan-out.js';
 import { LinkServer } from './link-server.js';
 import { atMostEvery, createLogger, type Logger } from './logger.js';
+import { MetricsSource } from './metrics-source.js';
 import { openLog } from './open-log.js';
 import type { ServeOptions } from './options.js';
 import { Policies, stormPolicy } from './policies.js';
@@ -92,6 +95,7 @@ export class Manager {
   readonly #supervisor: Supervisor;
   readonly #classicPort: ClassicPort;
   readonly #dashboard: Dashboard;
+  readonly #metrics: MetricsSource;
   readonly #api: Api;
   readonly #apiKeys: ApiKeys;
   readonly #startedMs = performance.now();
@@ -156,13 +160,22 @@ export class Manager {
     this.#apiKeys = new ApiKeys(apiKeys);
     const status = () => this.status();
     this.#dashboard = new Dashboard({ log, status, version: packageVersion(), doctorWarnings });
+    this.#metrics = new MetricsSource({
+      ...{ server: this.#server, supervisor: this.#supervisor, publisher, status },
+      reactor: options.reactor,
+      doctorWarnings: doctorWarnings.length,
+    });
     this.#api = createApi({
       publisher,
       status,
       host: options.apiHost,
       keys: this.#apiKeys,
       logger,
-      routes: [dashboardRoutes(this.#dashboard), (app) => addDrainRoutes(app, (order) => this.drain(order))],
+      routes: [
+        dashboardRoutes(this.#dashboard),
+        metricsRoutes(new Metrics(() => this.#metrics.sample())),
+        (app) => addDrainRoutes(app, (order) => this.drain(order)),
+      ],
     });
   }
 
@@ -204,6 +217,7 @@ export class Manager {
       this.#log.expire();
       this.#queue.sweep();
       this.#fanOut.sweep();
+      this.#metrics.look();
       this.#memory.tick(performance.now());
     }, SWEEP_MS);
     this.#supervisor.run(this.#listeners);

@@ -9,6 +9,7 @@
  * not keep is given to nobody.
  */
 
+import { FAN_OUT_BOUNDS_MS, LatencyHistogram } from '../latency-histogram.js';
 import { type Appended, type Log, LogError, type NewPublication, type Publication } from '../log/log.js';
 import type { FanOut } from './fan-out.js';
 import { atMostEvery, type Logger } from './logger.js';
@@ -46,6 +47,10 @@ export class Publisher {
   readonly #fanOut: FanOut;
   readonly #receipts: Receipts;
   readonly #reportFailure: (error: LogError) => void;
+  /** From `append` until a publication was written to all links that have somebody listening. */
+  readonly fanOutTimes = new LatencyHistogram(FAN_OUT_BOUNDS_MS);
+  /** Of batches that were given out and not timed yet: when each began, and how many publications it has. */
+  #untimed: number[] = [];
   #published = 0;
   #duplicates = 0;
   #failed = 0;
@@ -121,9 +126,11 @@ export class Publisher {
       this.#pending -= batch.length;
       this.#pendingBytes -= bytes;
     };
+    const startedMs = performance.now();
     const appending = this.#log.append(batch).then(
       (appended) => {
         ended();
+        this.#timeLater(startedMs, batch.length);
         return then(appended);
       },
       (error: Error) => {
@@ -134,6 +141,20 @@ export class Publisher {
     );
     this.#settled = appending.catch(() => {});
     return appending;
+  }
+
+  /** The links write at the end of this turn; after that the time of what they were given is known. */
+  #timeLater(startedMs: number, publications: number): void {
+    if (this.#untimed.push(startedMs, publications) > 2) return;
+    // Behind theirs, which is asked for in the same turn, and after what they are given now.
+    setImmediate(() => setImmediate(() => this.#time()));
+  }
+
+  #time(): void {
+    const nowMs = performance.now();
+    const untimed = this.#untimed;
+    for (let i = 0; i < untimed.length; i += 2) this.fanOutTimes.observe(nowMs - untimed[i]!, untimed[i + 1]!);
+    this.#untimed = [];
   }
 
   /** Gives the batch to queue and fan-out. Returns how many verdicts each publication owes. */

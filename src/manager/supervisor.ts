@@ -85,6 +85,7 @@ export class Supervisor {
   #server!: LinkServer;
   #listeners: readonly ClientListener[] = [];
   #watch: NodeJS.Timeout | null = null;
+  #endings = 0;
   #state: 'starting' | 'running' | 'draining' | 'detached' | 'stopping' = 'starting';
 
   constructor(options: SupervisorOptions, logger: Logger) {
@@ -95,6 +96,11 @@ export class Supervisor {
   /** Links are served by `server`, whose events come here. Called once, first. */
   attach(server: LinkServer): void {
     this.#server = server;
+  }
+
+  /** Workers that ended without being told to. */
+  get endings(): number {
+    return this.#endings;
   }
 
   /** Living workers: number and pid. */
@@ -237,6 +243,7 @@ export class Supervisor {
     this.#workers.delete(worker);
     this.#server.drop(worker);
     if (this.#state !== 'running') return;
+    this.#endings++;
     const replaced = worker < this.#options.workers;
     const young = known === undefined || performance.now() - known.startedMs < YOUNG_MS;
     const deaths = young ? (this.#youngDeaths.get(worker) ?? 0) : 0;

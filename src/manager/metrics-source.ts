@@ -1,0 +1,75 @@
+/** What a scrape of the metrics is told of the manager and its workers (src/metrics/families.ts). */
+
+import { KernelMemoryGrowth } from '../dashboard/kernel-memory.js';
+import { DELIVERY_BOUNDS_MS } from '../latency-histogram.js';
+import type { Sample } from '../metrics/families.js';
+import { type LatencyReport, LatencyTotals } from '../metrics/latency-totals.js';
+import { packageVersion } from '../version.js';
+import type { LinkServer } from './link-server.js';
+import type { Publisher } from './publisher.js';
+import type { ManagerStatus } from './status.js';
+import type { Supervisor } from './supervisor.js';
+
+/** Below it, what a process has beside its connections weighs more than they. */
+const CONNECTIONS_MIN = 1000;
+
+export interface MetricsSourceParts {
+  server: LinkServer;
+  supervisor: Supervisor;
+  publisher: Publisher;
+  status: () => ManagerStatus;
+  reactor: string;
+  /** What the doctor found at the start. */
+  doctorWarnings: number;
+}
+
+export class MetricsSource {
+  readonly #parts: MetricsSourceParts;
+  readonly #startedSeconds = Date.now() / 1000;
+  readonly #version = packageVersion();
+  readonly #deliveries = new LatencyTotals(DELIVERY_BOUNDS_MS);
+  readonly #kernelMemory = new KernelMemoryGrowth();
+
+  constructor(parts: MetricsSourceParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes the workers' last reports, so that a worker that ends leaves its counts. Called about once a second. */
+  look(): void {
+    this.#deliveries.look(this.#reports());
+  }
+
+  *#reports(): Generator<LatencyReport> {
+    for (const { hello, stats } of this.#parts.server.links.values()) {
+      if (stats !== null) yield { worker: hello.worker, pid: hello.pid, delivery: stats.delivery };
+    }
+  }
+
+  sample(): Sample {
+    const { supervisor, publisher, reactor, doctorWarnings } = this.#parts;
+    const status = this.#parts.status();
+    const { user, system } = process.cpuUsage();
+    const enough = status.connections >= CONNECTIONS_MIN;
+    this.look();
+    return {
+      version: this.#version,
+      reactor,
+      startedSeconds: this.#startedSeconds,
+      status,
+      fanOut: publisher.fanOutTimes.counted,
+      delivery: this.#deliveries.total,
+      userBytes: enough ? userBytesOf(status) : null,
+      kernelBytes: enough ? this.#kernelMemory.bytesEach(status.connections) : null,
+      cpu: { userSeconds: user / 1e6, systemSeconds: system / 1e6 },
+      doctorWarnings,
+      workersEnded: supervisor.endings,
+    };
+  }
+}
+
+/** What the workers have grown by, shared out. Null where a heap shrank: that says nothing about connections. */
+function userBytesOf({ connections, workers }: ManagerStatus): number | null {
+  let grown = 0;
+  for (const { memoryBytes, startMemoryBytes } of workers) grown += (memoryBytes ?? 0) - (startMemoryBytes ?? 0);
+  return grown > 0 ? grown / connections : null;
+}

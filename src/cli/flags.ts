@@ -8,6 +8,7 @@ import { raiseDescriptorLimit } from '../linux/sockets.js';
 import type { ServeOptions } from '../manager/options.js';
 import { decideReactor, REACTOR_CHOICES, type ReactorChoice } from '../reactor/choose.js';
 import { choiceFlag, flag, listFlag } from './flag.js';
+import { addAccessFlags } from './flags/access.js';
 import { addApiFlags } from './flags/api.js';
 import { addOperationFlags } from './flags/operation.js';
 import { addStormFlags } from './flags/storms.js';
@@ -19,7 +20,7 @@ import {
   formatSize,
   integer,
   LOG_CHOICES,
-  parseClientPublish,
+  parseChannelPatterns,
   parseHost,
   parsePath,
   parsePort,
@@ -41,6 +42,7 @@ export function runDirectoryFlag(): Option {
 
 /** Declares the options of `serve` (and of `start`, which passes them on). */
 export function addServeFlags(command: Command): Command {
+  addAccessFlags(command);
   addApiFlags(command);
   addOperationFlags(command);
   addStormFlags(command);
@@ -109,7 +111,7 @@ export function addServeFlags(command: Command): Command {
       listFlag(
         '--client-publish <pattern>',
         "channel that clients may publish to, or prefix with '*'; may be repeated",
-        parseClientPublish,
+        parseChannelPatterns,
       ),
     )
     .addOption(

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import { UsageError } from './errors.js';
+import { accessOptions } from './flags/access.js';
 import { stormOptions } from './flags/storms.js';
 import {
   completeServeOptions,
@@ -12,7 +13,7 @@ import {
   integer,
   type Machine,
   parseApiUrl,
-  parseClientPublish,
+  parseChannelPatterns,
   parseHost,
   parsePath,
   parsePort,
@@ -46,6 +47,9 @@ const flags: ServeFlags = {
   retainTotalBytes: 256 << 20,
   retain: [],
   clientPublish: [],
+  anonymous: [],
+  tokenToleranceSeconds: 5,
+  origin: [],
   orphanSeconds: 60,
   reactor: 'auto',
   logLevel: 'info',
@@ -163,10 +167,10 @@ describe('hosts, numbers, paths and addresses', () => {
   });
 
   it('takes names and prefixes of channels that clients may publish to', () => {
-    assert.deepEqual(parseClientPublish('chat/*'), ['chat/*']);
-    assert.deepEqual(parseClientPublish('*,lobby,ü*'), ['*', 'lobby', 'ü*']);
+    assert.deepEqual(parseChannelPatterns('chat/*'), ['chat/*']);
+    assert.deepEqual(parseChannelPatterns('*,lobby,ü*'), ['*', 'lobby', 'ü*']);
     for (const text of ['', 'a,', 'a*b', '**', 'a\n', 'x'.repeat(129)]) {
-      assert.throws(() => parseClientPublish(text), /Allowed: a channel's name/, text);
+      assert.throws(() => parseChannelPatterns(text), /Allowed: a channel's name/, text);
     }
   });
 
@@ -283,6 +287,7 @@ describe('the options of a server together', () => {
       logLevel: 'info',
       testEcho: false,
       orphanSeconds: 60,
+      access: accessOptions(flags),
       storms: stormOptions(flags),
       reactor: 'epoll',
     });

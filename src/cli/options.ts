@@ -18,6 +18,7 @@ import type { ServeOptions } from '../manager/options.js';
 import type { ReactorChoice } from '../reactor/choose.js';
 import type { ReactorName } from '../reactor/reactor.js';
 import { UsageError } from './errors.js';
+import { type AccessFlags, accessOptions } from './flags/access.js';
 import { type ApiFlags, assertApiKeys } from './flags/api.js';
 import type { OperationFlags } from './flags/operation.js';
 import { type StormFlags, stormOptions } from './flags/storms.js';
@@ -44,7 +45,7 @@ export const LOG_CHOICES = ['memory', 'lmdb'] as const;
 export const FSYNC_CHOICES = ['always', 'interval', 'never'] as const;
 
 /** The flags of `serve` after parsing, before the computed defaults. */
-export interface ServeFlags extends ApiFlags, OperationFlags, StormFlags {
+export interface ServeFlags extends AccessFlags, ApiFlags, OperationFlags, StormFlags {
   host: string;
   clientPorts: number[];
   classicPort: number | 'none';
@@ -208,7 +209,7 @@ export function parseRetain(text: string): RetentionRule[] {
 }
 
 /** Channels and prefixes with `*`, separated by commas: `chat/*,lobby`. */
-export function parseClientPublish(text: string): string[] {
+export function parseChannelPatterns(text: string): string[] {
   return text.split(',').map((pattern) => {
     if (isChannelPattern(pattern)) return pattern;
     throw new InvalidArgumentError(`Allowed: ${CHANNEL_PATTERN_RULE}.`);
@@ -341,6 +342,7 @@ export function completeServeOptions(
     logLevel: flags.logLevel,
     testEcho: flags.testEcho ?? false,
     orphanSeconds: flags.orphanSeconds,
+    access: accessOptions(flags),
     storms: stormOptions(flags),
     reactor: machine.reactor,
   };

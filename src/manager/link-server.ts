@@ -16,6 +16,7 @@ import {
   HELLO,
   HELLO_END,
   type Hello,
+  KEY_UNKNOWN,
   LINK_VERSION,
   LISTENERS_SENT,
   NOT_WAITING,
@@ -79,6 +80,8 @@ export interface LinkServerParts {
   fanOut: FanOut;
   publisher: Publisher;
   policies: Policies;
+  /** Where keys of tokens come from. */
+  access: { refresh(): Promise<void> };
   logger: Logger;
   events: LinkEvents;
 }
@@ -265,12 +268,22 @@ export class LinkServer {
       case HELLO_END:
         link.announced();
         return;
+      case KEY_UNKNOWN:
+        void this.#answerKeys(link);
+        return;
       case LISTENERS_SENT:
         // It only marks a place in the stream; the descriptors themselves are awaited where they arrive.
         return;
       default:
         throw new LinkError(`a frame of unknown type ${type}`);
     }
+  }
+
+  /** The policy is the answer, whether there are new keys in it or not. */
+  async #answerKeys(link: WorkerLink): Promise<void> {
+    const { access, policies } = this.#parts;
+    await access.refresh();
+    if (this.links.get(link.hello.worker) === link) link.policy(policies.current);
   }
 
   /** Clients' publications go the way of all others; their worker hears where they lie. */

@@ -57,6 +57,16 @@ describe('the manager', () => {
       testEcho: false,
       orphanSeconds: 10,
       reactor: 'epoll',
+      access: {
+        anonymous: ['*'],
+        tokenSecretFile: null,
+        tokenKeysFile: null,
+        tokenJwksUrl: null,
+        tokenIssuer: null,
+        tokenAudience: null,
+        tokenToleranceSeconds: 5,
+        origins: null,
+      },
       storms: {
         drainSeconds: 0,
         connectionsPerAddress: 0,

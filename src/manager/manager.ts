@@ -25,6 +25,7 @@ import { classicHost, isLoopback } from '../loopback.js';
 import { Metrics } from '../metrics/metrics.js';
 import { packageVersion } from '../version.js';
 import { ClassicPort } from './classic-port.js';
+import { ClientAccess } from './client-access.js';
 import { Drain, type DrainStatus } from './drain.js';
 import { FanOut } from './fan-out.js';
 import { LinkServer } from './link-server.js';
@@ -40,6 +41,7 @@ import { type ReloadReport, reloadedOptions } from './reload.js';
 import { RunDirectory } from './run-directory.js';
 import { type LogStatus, type ManagerStatus, sumsOf, workerStatus } from './status.js';
 import { type ClientListener, Supervisor } from './supervisor.js';
+import { readTokenFiles, type TokenFiles } from './token-files.js';
 
 const SWEEP_MS = 1000;
 /** A log that fails goes on failing: it is said no oftener than this. */
@@ -65,6 +67,7 @@ export interface ManagerParts {
 export async function startManager(options: ServeOptions, parts: ManagerParts = {}): Promise<Manager> {
   const { logger = createLogger(undefined, { format: options.logFormat, level: options.logLevel }) } = parts;
   const apiKeys = readKeys(options);
+  const tokenFiles = readTokenFiles(options.access);
   const directory = new RunDirectory(options.runDirectory);
   let log: Log;
   try {
@@ -73,7 +76,7 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
     directory.release();
     throw error;
   }
-  const manager = new Manager(options, { ...parts, logger, apiKeys }, directory, log);
+  const manager = new Manager(options, { ...parts, logger, apiKeys, tokenFiles }, directory, log);
   try {
     await manager.start();
   } catch (error) {
@@ -91,6 +94,7 @@ export class Manager {
   readonly #fanOut: FanOut;
   readonly #publisher: Publisher;
   readonly #policies: Policies;
+  readonly #access: ClientAccess;
   readonly #server: LinkServer;
   readonly #supervisor: Supervisor;
   readonly #classicPort: ClassicPort;
@@ -117,10 +121,11 @@ export class Manager {
     {
       logger,
       apiKeys,
+      tokenFiles,
       workerMain,
       silenceMs,
       doctorWarnings = [],
-    }: ManagerParts & { logger: Logger; apiKeys: readonly ApiKeyEntry[] | null },
+    }: ManagerParts & { logger: Logger; apiKeys: readonly ApiKeyEntry[] | null; tokenFiles: TokenFiles },
     directory: RunDirectory,
     log: Log,
   ) {
@@ -153,7 +158,9 @@ export class Manager {
       publish: options.clientPublish,
     });
     const policies = this.#policies;
-    this.#server = new LinkServer({ path, log, queue, fanOut, publisher, policies, logger, events: this.#supervisor });
+    this.#access = new ClientAccess(policies, logger, options.access, tokenFiles);
+    const tables = { log, queue, fanOut, publisher, policies, access: this.#access };
+    this.#server = new LinkServer({ path, ...tables, logger, events: this.#supervisor });
     this.#supervisor.attach(this.#server);
     this.#drain = new Drain(this.#server, logger);
     this.#classicPort = new ClassicPort(publisher, queue, logger);
@@ -198,6 +205,8 @@ export class Manager {
   async start(): Promise<void> {
     const { apiHost, apiPort, classicPort } = this.#options;
     await this.#server.listen();
+    // Workers wait for the answer with the first tokens, not for their start.
+    void this.#access.refresh();
     const adopted = await this.#supervisor.adopt();
     if (adopted !== null) {
       this.#listeners = adopted;
@@ -273,10 +282,12 @@ export class Manager {
     const { options, report } = reloadedOptions(this.#options, next);
     // All that can fail comes before all that has effects.
     const apiKeys = readKeys(options);
+    const tokenFiles = readTokenFiles(options.access);
     this.#log.setRetention(options.retention);
     this.#options = options;
     this.#apiKeys.set(apiKeys);
     this.#policies.change({ ...stormPolicy(options), publish: options.clientPublish });
+    this.#access.change(options.access, tokenFiles);
     return report;
   }
 
@@ -351,6 +362,7 @@ export class Manager {
   async #close(workers: 'all' | 'children'): Promise<void> {
     if (this.#sweep !== null) clearInterval(this.#sweep);
     this.#drain.end();
+    this.#access.stop();
     this.#classicPort.close();
     await this.#publisher.settle();
     // Publishers get their answers before their connections end.

@@ -19,6 +19,24 @@ export interface StormOptions {
   presenceGraceSeconds: number;
 }
 
+/** Whom clients are let in as. */
+export interface AccessOptions {
+  /** Channels that may be subscribed to without a token: names, or prefixes followed by `*`. */
+  anonymous: string[];
+  /** Absolute paths of the files with the secret for HS256, and with public keys. */
+  tokenSecretFile: string | null;
+  tokenKeysFile: string | null;
+  /** Where an issuer publishes its keys. */
+  tokenJwksUrl: string | null;
+  /** What `iss` and `aud` of tokens must be; null: anything. */
+  tokenIssuer: string | null;
+  tokenAudience: string | null;
+  /** How far clocks may be apart. */
+  tokenToleranceSeconds: number;
+  /** Origins of pages that may come; null: all. */
+  origins: string[] | null;
+}
+
 export interface ServeOptions {
   /** Address for clients; others for the API and the classic application port. */
   host: string;
@@ -50,6 +68,7 @@ export interface ServeOptions {
   testEcho: boolean;
   /** Workers end themselves after so long without a manager. */
   orphanSeconds: number;
+  access: AccessOptions;
   storms: StormOptions;
   /** What the workers use; 'auto' has been decided. */
   reactor: ReactorName;

@@ -22,6 +22,16 @@ const CURRENT: ServeOptions = {
   logLevel: 'info',
   testEcho: false,
   orphanSeconds: 60,
+  access: {
+    anonymous: ['*'],
+    tokenSecretFile: null,
+    tokenKeysFile: null,
+    tokenJwksUrl: null,
+    tokenIssuer: null,
+    tokenAudience: null,
+    tokenToleranceSeconds: 5,
+    origins: null,
+  },
   storms: {
     drainSeconds: 0,
     connectionsPerAddress: 0,

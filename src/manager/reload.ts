@@ -1,6 +1,6 @@
 /** Which options can be changed while the server serves, and what becomes of those of a reload. */
 
-import type { ServeOptions, StormOptions } from './options.js';
+import type { AccessOptions, ServeOptions, StormOptions } from './options.js';
 
 /** The option (or the group of options) behind a member, and whether a reload takes it. */
 interface Member {
@@ -19,7 +19,18 @@ const STORM_OPTIONS: Members<StormOptions> = {
   presenceGraceSeconds: { option: 'presence-grace-seconds', reloads: true },
 };
 
-const OPTIONS: Members<Omit<ServeOptions, 'storms'>> = {
+const ACCESS_OPTIONS: Members<AccessOptions> = {
+  anonymous: { option: 'anonymous', reloads: true },
+  tokenSecretFile: { option: 'token-secret-file', reloads: true },
+  tokenKeysFile: { option: 'token-keys', reloads: true },
+  tokenJwksUrl: { option: 'token-jwks-url', reloads: true },
+  tokenIssuer: { option: 'token-issuer', reloads: true },
+  tokenAudience: { option: 'token-audience', reloads: true },
+  tokenToleranceSeconds: { option: 'token-tolerance-seconds', reloads: true },
+  origins: { option: 'origin', reloads: true },
+};
+
+const OPTIONS: Members<Omit<ServeOptions, 'access' | 'storms'>> = {
   host: { option: 'host', reloads: false },
   apiHost: { option: 'api-host', reloads: false },
   clientPorts: { option: 'client-ports', reloads: false },
@@ -56,6 +67,7 @@ export function reloadedOptions(
 ): { options: ServeOptions; report: ReloadReport } {
   const report: ReloadReport = { changed: [], fixed: [] };
   const options = { ...current, ...taken(OPTIONS, current, next, report) };
+  options.access = { ...current.access, ...taken(ACCESS_OPTIONS, current.access, next.access, report) };
   options.storms = { ...current.storms, ...taken(STORM_OPTIONS, current.storms, next.storms, report) };
   return { options, report };
 }

@@ -28,6 +28,8 @@ export class LinkRig {
   readonly lines: string[] = [];
   /** Workers of another version. */
   readonly outdated: Hello[] = [];
+  /** What happens when a worker asks for keys. */
+  refresh = async (): Promise<void> => {};
   readonly #directory: string;
 
   /** Publishers wait for `timeoutMs`. Then `listen`. */
@@ -41,9 +43,20 @@ export class LinkRig {
     this.receipts = new Receipts(timeoutMs);
     this.queue = new Queue(log, this.receipts, unreadable);
     this.fanOut = new FanOut(this.receipts, log.last);
+    const access = { refresh: () => this.refresh() };
     const { path, receipts, queue, fanOut, policies } = this;
     this.publisher = new Publisher({ log, queue, fanOut, receipts, logger });
-    this.server = new LinkServer({ path, log, queue, fanOut, publisher: this.publisher, policies, logger, events });
+    this.server = new LinkServer({
+      path,
+      log,
+      queue,
+      fanOut,
+      publisher: this.publisher,
+      policies,
+      access,
+      logger,
+      events,
+    });
   }
 
   listen(): Promise<void> {

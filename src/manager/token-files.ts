@@ -1,0 +1,59 @@
+/** The files that `--token-secret-file` and `--token-keys` name: read whole, checked, and told of where others may read the secret. */
+
+import { readFileSync, statSync } from 'node:fs';
+import { TOKEN_KEYS_BYTES_MAX } from '../limits.js';
+import type { TokenKey } from '../link/policy.js';
+import { keysOfFile, secretKey } from '../tokens/keys.js';
+import type { AccessOptions } from './options.js';
+
+/** A file cannot be used. The message says which, where and why. */
+export class TokenKeyError extends Error {
+  readonly code = 'ETOKENKEYS';
+}
+
+/** What the files have. */
+export interface TokenFiles {
+  keys: TokenKey[];
+  /** A line for each thing that an operator should mend. */
+  warnings: string[];
+}
+
+/** @throws TokenKeyError where a file cannot be read, or is not as it should be */
+export function readTokenFiles({ tokenSecretFile, tokenKeysFile }: AccessOptions): TokenFiles {
+  const keys: TokenKey[] = [];
+  const warnings: string[] = [];
+  if (tokenSecretFile !== null) {
+    keys.push(read('--token-secret-file', tokenSecretFile, (bytes) => secretKey(bytes)));
+    if ((statSync(tokenSecretFile).mode & 0o077) !== 0) {
+      warnings.push(`others may read --token-secret-file ${tokenSecretFile}, and make tokens: chmod 600`);
+    }
+  }
+  if (tokenKeysFile !== null) {
+    keys.push(...read('--token-keys', tokenKeysFile, (bytes) => keysOfFile(bytes.toString())));
+  }
+  return { keys, warnings };
+}
+
+function read<T>(option: string, path: string, parse: (bytes: Buffer) => T): T {
+  const refused = (reason: string) => new TokenKeyError(`${option} ${path}: ${reason}`);
+  let bytes: Buffer;
+  try {
+    const { size } = statSync(path);
+    if (size > TOKEN_KEYS_BYTES_MAX) throw refused(`it has ${size} bytes, of ${TOKEN_KEYS_BYTES_MAX} at most`);
+    bytes = readFileSync(path);
+  } catch (error) {
+    if (error instanceof TokenKeyError) throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reasons: Record<string, string> = {
+      ENOENT: 'there is no such file',
+      EACCES: 'this user may not read it',
+      EISDIR: 'it is a directory',
+    };
+    throw refused(reasons[code ?? ''] ?? `it cannot be read: ${message}`);
+  }
+  try {
+    return parse(bytes);
+  } catch (error) {
+    throw refused((error as Error).message);
+  }
+}

@@ -12,6 +12,7 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
   101: 'Switching Protocols',
   200: 'OK',
   204: 'No Content',
+  304: 'Not Modified',
   400: 'Bad Request',
   403: 'Forbidden',
   404: 'Not Found',
@@ -74,11 +75,12 @@ export interface Template {
   readonly bodyAt: number;
 }
 
-/** Encodes a response of ASCII text. */
-export function template(status: number, fields: readonly string[], body = ''): Template {
+/** Encodes a response. Its head is ASCII, and so is a body that is text. */
+export function template(status: number, fields: readonly string[], body: string | Uint8Array = ''): Template {
   const beforeDate = `HTTP/1.1 ${status} ${statusText(status)}\r\nDate: `;
   const head = `${beforeDate}${httpDate(0)}\r\n${fields.map((field) => `${field}\r\n`).join('')}\r\n`;
-  return { bytes: ascii(head + body), dateAt: beforeDate.length, bodyAt: head.length };
+  const bytes = typeof body === 'string' ? ascii(head + body) : Buffer.concat([ascii(head), body]);
+  return { bytes, dateAt: beforeDate.length, bodyAt: head.length };
 }
 
 /** The whole response with the date of `nowMs`. Borrowed. */

@@ -81,6 +81,7 @@ const HOME_PAGE = `<!doctype html>
 <li><code>GET /v1/stream?channel=news</code>: lines of JSON
 <li><code>GET /v1/poll?channel=news</code>: long-poll
 <li><code>GET /alice.js</code>: the classic long-poll
+<li><code>GET /megacomet.js</code>: the client library, a module for browsers
 </ul>
 </html>
 `;

@@ -33,6 +33,7 @@ import {
 } from '../limits.js';
 import { healthAnswer, homeAnswer } from './answers.js';
 import { pollHead, sseHead, streamHead } from './heads.js';
+import { libraryAnswer } from './library.js';
 
 /** `route`: no path of this file; the classic transport's to judge. */
 export const ROUTE_CLASSIC = 0;
@@ -55,6 +56,8 @@ export const ROUTE_ECHO = 7;
 export const ROUTE_ECHO_WEBSOCKET = 8;
 /** Within this file: what a load balancer asks. */
 const ROUTE_HEALTH = 9;
+/** Within this file: the client library. */
+const ROUTE_LIBRARY = 10;
 // `route`: anything from 400 is a status to refuse with; with 405, `allow` says what the path takes.
 
 /** Paths with the route of GET; of POST where they take that. */
@@ -67,6 +70,7 @@ const PATHS: readonly (readonly [path: Uint8Array, route: number])[] = [
   [ascii('/echo'), ROUTE_ECHO],
   [ascii('/'), ROUTE_ANSWER],
   [ascii('/healthz'), ROUTE_HEALTH],
+  [ascii('/megacomet.js'), ROUTE_LIBRARY],
 ];
 
 /** What a path takes, by its route, where that is not ALLOW_READ. */
@@ -159,6 +163,10 @@ export class Requests {
     if (method !== METHOD_GET && method !== METHOD_HEAD) return 405;
     if (route === ROUTE_HEALTH) {
       this.answer = healthAnswer(this.draining, head.keepAlive, Date.now(), method === METHOD_HEAD);
+      return ROUTE_ANSWER;
+    }
+    if (route === ROUTE_LIBRARY) {
+      this.answer = libraryAnswer(bytes, head, Date.now());
       return ROUTE_ANSWER;
     }
     if (route === ROUTE_ANSWER) {

@@ -95,6 +95,21 @@ export function parseKernelMemory(meminfo: string): KernelMemory & { availableBy
   };
 }
 
+/**
+ * Memory of some caches of the kernel's objects, whole slabs, in use or not; slabinfo(5):
+ *
+ *     # name  <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables … : slabdata <active_slabs> <num_slabs> …
+ */
+export function parseSlabBytes(slabinfo: string, caches: readonly string[]): number {
+  let bytes = 0;
+  for (const line of slabinfo.split('\n')) {
+    const [cache, , , , , pagesPerSlab] = line.split(/\s+/, 6);
+    if (!caches.includes(cache)) continue;
+    bytes += Number(pagesPerSlab) * Number(/: slabdata\s+\d+\s+(\d+)/.exec(line)?.[1] ?? 0) * PAGE_BYTES;
+  }
+  return bytes;
+}
+
 /** Everything together, with the buffers of TCP. */
 export function kernelBytes(memory: KernelMemory, { bufferBytes }: SocketCounts): number {
   return memory.slabBytes + memory.vmallocBytes + memory.perCpuBytes + memory.pageTableBytes + bufferBytes;

@@ -7,6 +7,7 @@ import {
   changesSince,
   parseKernelMemory,
   parseNetworkCounters,
+  parseSlabBytes,
   parseSocketCounts,
   readBacklogDrops,
   readFileCount,
@@ -17,6 +18,19 @@ import {
 import { KernelLog, type KernelLogLine, parseKernelRecord } from './kernel-log.js';
 
 const warning = (text: string): KernelLogLine => ({ uptimeSeconds: 1, level: 4, text });
+
+test('caches of the kernel count with whole slabs, and only those that are asked for', () => {
+  const slabinfo = [
+    'slabinfo - version: 2.1',
+    '# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>',
+    'TCP                30030  30030   2368   13    8 : tunables    0    0    0 : slabdata   2300   2310      0',
+    'tw_sock_TCP           16     32    256   16    1 : tunables    0    0    0 : slabdata      2      2      0',
+    'filp               31198  31206    192   21    1 : tunables    0    0    0 : slabdata   1486   1486      0',
+    '',
+  ].join('\n');
+  assert.equal(parseSlabBytes(slabinfo, ['TCP', 'filp']), (2310 * 8 + 1486) * 4096);
+  assert.equal(parseSlabBytes(slabinfo, ['TCPv6']), 0);
+});
 
 describe('the kernel log', () => {
   test('has its level below the facility, and its dictionary left out', () => {

@@ -4,7 +4,7 @@
  */
 
 import { DELIVERY_BOUNDS_MS, percentileMs } from '../latency-histogram.js';
-import type { ManagerStatus, WorkerStatus } from '../manager/status.js';
+import { CONNECTIONS_MIN, type ManagerStatus, userBytesOf, type WorkerStatus } from '../manager/status.js';
 import { Rates } from './rates.js';
 import { type Point, type Snapshot, TRANSPORTS, type Warning, type WorkerRow } from './shared/snapshot.js';
 
@@ -21,9 +21,6 @@ export interface SamplerSources {
   /** Never goes back. */
   steadyMs(): number;
 }
-
-/** Below it, what a process has beside its connections weighs more than they. */
-const CONNECTIONS_MIN = 1000;
 
 /** The manager's place among the workers' counters. */
 const MANAGER = -1;
@@ -102,9 +99,6 @@ export class Sampler {
     const rates = workerRates.filter((rate) => rate !== null);
     const total = (name: string) => (rates.length === 0 ? null : sum(rates, (rate) => rate[name] ?? 0));
     const delivery = { counts: DELIVERY.map((name) => total(name) ?? 0), sumMs: 0 };
-    const grown = sum(workers, ({ memoryBytes, startMemoryBytes }) =>
-      memoryBytes === null || startMemoryBytes === null ? null : memoryBytes - startMemoryBytes,
-    );
     return {
       connections,
       ...connectionsByTransport,
@@ -118,8 +112,7 @@ export class Sampler {
       workersCpu: total('cpu'),
       busiestWorkerCpu: rates.length === 0 ? null : Math.max(...rates.map((rate) => rate['cpu'])),
       residentBytes: sum(workers, (worker) => worker.rssBytes) + rssBytes,
-      // A heap that shrank since the start says nothing about connections.
-      userBytes: connections < CONNECTIONS_MIN || grown <= 0 ? null : grown / connections,
+      userBytes: connections < CONNECTIONS_MIN ? null : userBytesOf(status),
       kernelBytes: connections < CONNECTIONS_MIN ? null : this.#sources.kernelBytes(connections),
     };
   }

@@ -7,11 +7,8 @@ import { type LatencyReport, LatencyTotals } from '../metrics/latency-totals.js'
 import { packageVersion } from '../version.js';
 import type { LinkServer } from './link-server.js';
 import type { Publisher } from './publisher.js';
-import type { ManagerStatus } from './status.js';
+import { CONNECTIONS_MIN, type ManagerStatus, userBytesOf } from './status.js';
 import type { Supervisor } from './supervisor.js';
-
-/** Below it, what a process has beside its connections weighs more than they. */
-const CONNECTIONS_MIN = 1000;
 
 export interface MetricsSourceParts {
   server: LinkServer;
@@ -65,11 +62,4 @@ export class MetricsSource {
       workersEnded: supervisor.endings,
     };
   }
-}
-
-/** What the workers have grown by, shared out. Null where a heap shrank: that says nothing about connections. */
-function userBytesOf({ connections, workers }: ManagerStatus): number | null {
-  let grown = 0;
-  for (const { memoryBytes, startMemoryBytes } of workers) grown += (memoryBytes ?? 0) - (startMemoryBytes ?? 0);
-  return grown > 0 ? grown / connections : null;
 }

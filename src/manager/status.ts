@@ -66,6 +66,9 @@ export interface ManagerStatus extends WorkerSums {
   workers: WorkerStatus[];
 }
 
+/** Of fewer connections, memory for each is not told: what a process has beside them weighs more than they. */
+export const CONNECTIONS_MIN = 1000;
+
 const NOTHING_REPORTED = Object.fromEntries(Object.keys(EMPTY_STATS).map((figure) => [figure, null])) as never as {
   [Figure in keyof WorkerStats]: null;
 };
@@ -109,4 +112,11 @@ export function sumsOf(workers: readonly WorkerStatus[]): WorkerSums {
       p99: percentileMs(DELIVERY_BOUNDS_MS, delivery, 99),
     },
   };
+}
+
+/** What the workers have grown by, shared out. Null where a heap shrank: that says nothing about connections. */
+export function userBytesOf({ connections, workers }: Pick<ManagerStatus, 'connections' | 'workers'>): number | null {
+  let grown = 0;
+  for (const { memoryBytes, startMemoryBytes } of workers) grown += (memoryBytes ?? 0) - (startMemoryBytes ?? 0);
+  return grown > 0 ? grown / connections : null;
 }

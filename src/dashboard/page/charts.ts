@@ -190,13 +190,16 @@ class Chart {
     const data = this.#data();
     if (this.#plot === null) this.#plot = new uPlot(this.#options(width), data, this.frame);
     else this.#plot.setData(data);
+    setText(this.#empty, this.#known() ? '' : this.#plan.empty);
+    this.#tell(this.#plot.cursor.idx ?? null);
+  }
+
+  /** Whether there is a figure in the time that is shown. */
+  #known(): boolean {
     const [from] = this.#range();
     const first = this.#timeline.times.findIndex((time) => time >= from);
-    const known = this.#plan.lines.some(({ series }) =>
-      this.#timeline.column(series).some((value, i) => i >= first && value !== null),
-    );
-    setText(this.#empty, known ? '' : this.#plan.empty);
-    this.#tell(this.#plot.cursor.idx ?? null);
+    const isKnown = (value: number | null, i: number) => i >= first && value !== null;
+    return this.#plan.lines.some(({ series }) => this.#timeline.column(series).some(isKnown));
   }
 
   #data(): uPlot.AlignedData {
@@ -234,7 +237,7 @@ class Chart {
       scales: { x: { range: () => this.#range() }, y: { range: (_plot, _low, high) => [0, topOf(high)] } },
       axes: [
         { ...axis, space: 70, size: 24, values: (_plot, times) => clockLabels(times) },
-        { ...axis, space: 28, size: 52, values: (_plot, values) => values.map((value) => format(value)) },
+        { ...axis, space: 28, size: 52, values: (_plot, values) => (this.#known() ? values.map(format) : []) },
       ],
       series: [
         {},
@@ -246,7 +249,8 @@ class Chart {
             stroke,
             width,
             spanGaps: false,
-            points: { show: false },
+            // A figure between two that are not known is no line.
+            points: { show: !stacked, size: 4, filter: (plot: uPlot, at: number) => alone(plot.data[at]) },
             // What lies beneath is drawn over it, so a fill must hide what is under it.
             ...(stacked && { fill: mixed(stroke, color('--panel')) }),
           };
@@ -255,6 +259,15 @@ class Chart {
       hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx ?? null)] },
     };
   }
+}
+
+/** Where there is a figure and none on either side. */
+function alone(values: ArrayLike<number | null | undefined>): number[] {
+  const found: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
+  }
+  return found;
 }
 
 /** The end of an axis that begins at 0; something to divide where nothing is known. */

@@ -4,7 +4,7 @@
  */
 
 import type { ServerEvent } from '../shared/event-parser.js';
-import { duration } from '../shared/format.js';
+import { compact, duration } from '../shared/format.js';
 import type { History, Snapshot } from '../shared/snapshot.js';
 import { Timeline } from '../shared/timeline.js';
 import { setUpChannels } from './channels.js';
@@ -50,6 +50,7 @@ function show(): void {
   if (latest === null || document.hidden) return;
   const { version, pid, uptimeSeconds, log } = latest;
   setText(about, `${version}, pid ${pid}, up ${duration(uptimeSeconds)}, log in ${log.kind}`);
+  document.title = `${compact(latest.point.connections)} connected · MegaComet`;
   for (const view of views) view(latest);
   charts.update();
 }

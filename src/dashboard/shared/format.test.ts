@@ -23,6 +23,8 @@ test('figures are short, and what is not known is a dash', () => {
     [bytes(1_048_500), '1 MiB'],
     [bytes(134 * 2 ** 20), '134 MiB'],
     [bytes(3 * 2 ** 40), '3 TiB'],
+    [percent(0), '0 %'],
+    [percent(0.0004), '< 0.1 %'],
     [percent(0.006), '0.6 %'],
     [percent(1.42), '142 %'],
     [milliseconds(0.44), '0.4 ms'],

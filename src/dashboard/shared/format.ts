@@ -42,10 +42,11 @@ export function bytes(value: number | null): string {
   return `${trimmed(scaled, scaled < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
-/** A share of one core: `0.6 %`, `142 %`. */
+/** A share, of one core for instance: `< 0.1 %`, `0.6 %`, `142 %`. */
 export function percent(share: number | null): string {
   if (share === null) return UNKNOWN;
   const value = share * 100;
+  if (value > 0 && value < 0.05) return '< 0.1 %';
   return `${trimmed(value, value < 10 ? 1 : 0)} %`;
 }
 

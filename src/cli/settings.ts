@@ -8,7 +8,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { Command, type Option } from 'commander';
-import { CONFIG_BYTES_MAX, configurable, parseConfigFile } from './config-file.js';
+import { CONFIG_BYTES_MAX, type ConfigValue, configurable, parseConfigFile } from './config-file.js';
 import { UsageError } from './errors.js';
 import { givenText, type OptionText } from './flag.js';
 import { addServeFlags } from './flags.js';
@@ -64,10 +64,7 @@ export function settingsOf(command: Command): Settings {
   const path: string | undefined = command.getOptionValue('config');
   const origins = new Map<string, Setting>();
   if (path !== undefined) {
-    // Its own options: to parse with them must not change what the command line was seen to give.
-    const { values, problems } = parseConfigFile(readConfigFile(path), path, addServeFlags(new Command()).options);
-    if (problems.length > 0) throw new ConfigError(problems);
-    for (const { option, value, text, line } of values) {
+    for (const { option, value, text, line } of readConfig(path)) {
       const attribute = option.attributeName();
       if (!isDefault(command.getOptionValueSource(attribute))) continue;
       command.setOptionValueWithSource(attribute, value, 'config');
@@ -78,6 +75,18 @@ export function settingsOf(command: Command): Settings {
     (option) => origins.get(option.name()) ?? settingOf(command, option),
   );
   return { flags: command.opts<ServeFlags>(), settings };
+}
+
+/**
+ * The values of a configuration file.
+ *
+ * @throws UsageError where it cannot be read, ConfigError where anything in it is wrong
+ */
+export function readConfig(path: string): ConfigValue[] {
+  // Its own options: to parse with them must not change what the command line was seen to give.
+  const { values, problems } = parseConfigFile(readConfigFile(path), path, addServeFlags(new Command()).options);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return values;
 }
 
 function settingOf(command: Command, option: Option): Setting {

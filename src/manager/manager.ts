@@ -20,7 +20,7 @@ import { OPEN_POLICY } from '../link/policy.js';
 import type { DrainOrder } from '../link/questions.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { closeDescriptor, openListener } from '../linux/sockets.js';
-import type { Log, LogError } from '../log/log.js';
+import type { Log, LogError, NewPublication } from '../log/log.js';
 import { classicHost, isLoopback } from '../loopback.js';
 import { Metrics } from '../metrics/metrics.js';
 import { packageVersion } from '../version.js';
@@ -36,7 +36,7 @@ import type { ServeOptions } from './options.js';
 import { Policies, stormPolicy } from './policies.js';
 import { Publisher } from './publisher.js';
 import { Queue } from './queue.js';
-import { Receipts } from './receipts.js';
+import { type Receipt, Receipts } from './receipts.js';
 import { type ReloadReport, reloadedOptions } from './reload.js';
 import { RunDirectory } from './run-directory.js';
 import { type LogStatus, type ManagerStatus, sumsOf, workerStatus } from './status.js';
@@ -265,6 +265,11 @@ export class Manager {
   /** Resolves when a drain is over, by whomever it was begun: then `stop` is next. */
   get drained(): Promise<void> {
     return this.#drain.over;
+  }
+
+  /** Publishes a batch of valid publications: see Publisher. @throws LogError where the log could not keep it */
+  publish(batch: readonly NewPublication[]): Promise<Receipt[]> {
+    return this.#publisher.publish(batch);
   }
 
   /**

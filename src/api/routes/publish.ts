@@ -46,14 +46,19 @@ export function addPublishRoutes(app: FastifyInstance, publisher: Pick<Publisher
       const batch = single ? [body] : body;
       const at = (i: number) => (single ? '' : `[${i}].`);
       for (const [i, { channel }] of batch.entries()) checkChannel(request, channel, `${at(i)}channel`);
-      const receipts = await publisher.publish(batch.map((publication, i) => encode(publication, at(i))));
+      const receipts = await publisher.publish(batch.map((publication, i) => encodePublication(publication, at(i))));
       return single ? toAnswer(receipts[0]) : receipts.map(toAnswer);
     },
   );
 }
 
-/** A string is delivered as its text, anything else as its JSON. */
-function encode({ channel, data, id }: PublishBody, prefix: string): NewPublication {
+/**
+ * A string is delivered as its text, anything else as its JSON.
+ *
+ * @param prefix where the publication stands in the request, for messages
+ * @throws ApiError where it is too large, or nested too deeply
+ */
+export function encodePublication({ channel, data, id }: PublishBody, prefix: string): NewPublication {
   const text = typeof data === 'string';
   const encoded = Buffer.from(text ? data : jsonText(data, `${prefix}data`));
   if (encoded.length > MESSAGE_BYTES_MAX) {

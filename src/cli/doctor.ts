@@ -98,10 +98,17 @@ async function runChecks(
     import('../doctor/examine.js'),
     import('../doctor/reading.js'),
   ]);
+  if (!tellsSettings())
+    throw new OperatorError('the doctor reads the settings of Linux in /proc, and there are none here');
   const { connections, workers, reactor, loopback = false } = flags;
   const reading = await readMachine();
   const request = { connections, reactor, loopback, ...(workers !== undefined && { workers }) };
   return { checks: examine(request, reading), kernel: reading.kernel };
+}
+
+/** Whether this is a Linux whose settings can be read. */
+function tellsSettings(): boolean {
+  return existsSync('/proc/meminfo');
 }
 
 /** @throws OperatorError where a file exists and is not to be overwritten, or cannot be written */
@@ -134,6 +141,7 @@ export async function startWarnings(
   connections: number | undefined,
   options: { workers: number; maxConnections: number; reactor: ReactorChoice },
 ): Promise<string[]> {
+  if (!tellsSettings()) return [];
   const { warningLine } = await import('../doctor/report.js');
   const planned = connections ?? Math.min(options.maxConnections, UNPLANNED_CONNECTIONS);
   const { checks } = await runChecks({ connections: planned, workers: options.workers, reactor: options.reactor });

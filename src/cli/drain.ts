@@ -57,14 +57,14 @@ async function drain(
   key: string | undefined,
   show: (line: string) => void,
 ): Promise<void> {
-  const manager = findManager(runDirectory);
+  const manager = await findManager(runDirectory);
   if (manager === null) throw new OperatorError(`no server runs in ${runDirectory}`);
   const api = reachable(manager.api);
-  const isGone = () => findManager(runDirectory)?.pid !== manager.pid;
+  const isGone = async () => (await findManager(runDirectory))?.pid !== manager.pid;
   const begun = (await requestApi(api, '/v1/drain', { body: order, key })) as DrainStatus;
   show(`draining ${begun.connections} connections over ${begun.seconds} s`);
   const deadlineMs = performance.now() + begun.seconds * 1000 + DRAIN_GRACE_MS;
-  while (!isGone() && performance.now() < deadlineMs) {
+  while (!(await isGone()) && performance.now() < deadlineMs) {
     await delay(PROGRESS_MS);
     const remaining = await remainingOf(api, key);
     if (remaining === null) break;

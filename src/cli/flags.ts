@@ -4,8 +4,8 @@ import { availableParallelism, homedir, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { RETAIN_BYTES, RETAIN_MESSAGES, RETAIN_SECONDS, RETAIN_TOTAL_BYTES, WORKERS_MAX } from '../limits.js';
-import { raiseDescriptorLimit } from '../linux/sockets.js';
 import type { ServeOptions } from '../manager/options.js';
+import { platform } from '../platform/platform.js';
 import { decideReactor, REACTOR_CHOICES, type ReactorChoice } from '../reactor/choose.js';
 import { choiceFlag, flag, listFlag } from './flag.js';
 import { addAccessFlags } from './flags/access.js';
@@ -154,7 +154,7 @@ export function serveOptionsHere(
     {
       cores: availableParallelism(),
       reactor: decideReactor(flags.reactor, note),
-      descriptorLimit: raiseDescriptorLimit(),
+      descriptorLimit: platform.raiseDescriptorLimit(),
     },
   );
 }

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { type ReloadFile, readReloadFile } from '../manager/run-directory.js';
+import { type ReloadFile, readReloadFile, signalManager } from '../manager/run-directory.js';
 import { OperatorError } from './errors.js';
 import { runDirectoryFlag } from './flags.js';
 import { eventually, findManager } from './run-directory.js';
@@ -32,10 +32,10 @@ export function reloadCommand(): Command {
  * @throws OperatorError where no server runs, or it did not reload
  */
 async function reload(runDirectory: string): Promise<string> {
-  const manager = findManager(runDirectory);
+  const manager = await findManager(runDirectory);
   if (manager === null) throw new OperatorError(`no server runs in ${runDirectory}`);
   const before = readReloadFile(runDirectory)?.number ?? 0;
-  process.kill(manager.pid, 'SIGHUP');
+  await signalManager(runDirectory, manager.pid, 'SIGHUP');
   let report: ReloadFile | undefined;
   const done = await eventually(() => {
     report = readReloadFile(runDirectory);

@@ -1,12 +1,13 @@
 /**
  * What the other commands know of a server: its run directory. manager.json says who the manager is and where it listens,
- * and /proc whether it still lives: a process is never trusted by its number alone, which may have been given to another
- * program since. (Workers are found by src/manager/processes.ts.)
+ * and /proc whether it still lives, or its lock where there is no /proc: a process is never trusted by its number alone, which may have
+ * been given to another program since. (Workers are found by src/manager/processes.ts.)
  */
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ManagerFile, readManagerFile } from '../manager/run-directory.js';
+import { hasProcesses } from '../manager/processes.js';
+import { hasManager, type ManagerFile, readManagerFile } from '../manager/run-directory.js';
 
 /** Where a server listens, as manager.json and GET /v1/status name it. */
 export type ServerAddresses = Pick<ManagerFile, 'api' | 'classic' | 'clients'>;
@@ -14,9 +15,11 @@ export type ServerAddresses = Pick<ManagerFile, 'api' | 'classic' | 'clients'>;
 const POLL_MS = 25;
 
 /** The living manager of the directory, or null. */
-export function findManager(runDirectory: string): ManagerFile | null {
+export async function findManager(runDirectory: string): Promise<ManagerFile | null> {
   const file = readManagerFile(runDirectory);
-  return file !== undefined && isManager(file.pid) ? file : null;
+  if (file === undefined) return null;
+  const lives = hasProcesses() ? isManager(file.pid) : await hasManager(runDirectory);
+  return lives ? file : null;
 }
 
 function isManager(pid: number): boolean {

@@ -26,7 +26,7 @@ export function startCommand(): Command {
   return command.addHelpText('after', HELP).action(async (_flags: ServeFlags, parsed: Command) => {
     // Checks all options here, so that a wrong one is told at once.
     const { runDirectory } = serveOptionsHere(settingsOf(parsed).flags);
-    const running = findManager(runDirectory);
+    const running = await findManager(runDirectory);
     if (running !== null) {
       throw new OperatorError(`a server runs in ${runDirectory} already (manager ${running.pid}): stop it first`);
     }
@@ -48,6 +48,7 @@ async function startInBackground(runDirectory: string, args: string[]): Promise<
   const logStart = fstatSync(log).size;
   const child = spawn(process.execPath, [process.argv[1], 'serve', ...args], {
     detached: true,
+    windowsHide: true,
     stdio: ['ignore', log, log],
   });
   closeSync(log);
@@ -62,7 +63,7 @@ async function startInBackground(runDirectory: string, args: string[]): Promise<
     throw new OperatorError(`the server was not ready within ${READY_MS / 1000} s: ${reason()} (log: ${logPath})`);
   }
   child.unref();
-  const { clients, api, classic } = findManager(runDirectory)!;
+  const { clients, api, classic } = (await findManager(runDirectory))!;
   return (
     `started (manager ${child.pid}): clients on ${clients.join(', ')}, API on ${api}` +
     `${classic === null ? '' : `, application port on ${classic}`}; log: ${logPath}`
@@ -70,7 +71,7 @@ async function startInBackground(runDirectory: string, args: string[]): Promise<
 }
 
 async function isReady(runDirectory: string, pid: number): Promise<boolean> {
-  const manager = findManager(runDirectory);
+  const manager = await findManager(runDirectory);
   if (manager === null || manager.pid !== pid) return false;
   return isReachable(reachable(manager.api));
 }

@@ -55,7 +55,7 @@ export function statusCommand(): Command {
 
 /** @throws OperatorError where a manager runs whose API does not answer */
 async function readStatus(runDirectory: string, key: string | undefined): Promise<Status> {
-  const manager = findManager(runDirectory);
+  const manager = await findManager(runDirectory);
   if (manager === null) {
     const workers = findWorkers(runDirectory).map(({ pid }) => ({
       pid,

@@ -2,7 +2,9 @@
 
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { findWorkers, signal } from '../manager/processes.js';
+import { findWorkers } from '../manager/processes.js';
+import { signalManager } from '../manager/run-directory.js';
+import { signal } from '../platform/signal.js';
 import { OperatorError } from './errors.js';
 import { runDirectoryFlag } from './flags.js';
 import { eventually, findManager } from './run-directory.js';
@@ -35,24 +37,26 @@ export function stopCommand(): Command {
  * @throws OperatorError where a process does not end even when killed
  */
 async function stop(runDirectory: string): Promise<string> {
-  const running = () => {
-    const manager = findManager(runDirectory);
+  const running = async () => {
+    const manager = await findManager(runDirectory);
     const workers = workerPids(runDirectory);
     return manager === null ? workers : [manager.pid, ...workers];
   };
-  const manager = findManager(runDirectory);
+  const manager = await findManager(runDirectory);
   const orphans = manager === null ? workerPids(runDirectory) : [];
   if (manager === null && orphans.length === 0) return `nothing runs in ${runDirectory}`;
 
   // A living manager ends its workers itself, after telling them to finish what they are sending; SIGTERM may mean a drain to it.
-  if (manager !== null) signal(manager.pid, 'SIGINT');
+  if (manager !== null) await signalManager(runDirectory, manager.pid, 'SIGINT');
   else for (const pid of orphans) signal(pid, 'SIGTERM');
-  const orderly = await eventually(() => running().length === 0, ORDERLY_MS);
+  const orderly = await eventually(async () => (await running()).length === 0, ORDERLY_MS);
 
   if (!orderly) {
-    for (const pid of running()) signal(pid, 'SIGKILL');
-    if (!(await eventually(() => running().length === 0, FORCED_MS))) {
-      throw new OperatorError(`processes ${running().join(', ')} of ${runDirectory} do not end, even when killed`);
+    for (const pid of await running()) signal(pid, 'SIGKILL');
+    if (!(await eventually(async () => (await running()).length === 0, FORCED_MS))) {
+      throw new OperatorError(
+        `processes ${(await running()).join(', ')} of ${runDirectory} do not end, even when killed`,
+      );
     }
   }
   const what =

@@ -7,8 +7,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { type DescriptorLimit, descriptorLimit } from '../linux/sockets.js';
-import { probeIoUring } from '../reactor/io-uring-probe.js';
+import { type DescriptorLimit, platform } from '../platform/platform.js';
+import { ioUringProblem } from '../reactor/choose.js';
 import { type GroupLimits, type ReadText, readGroupLimits } from './cgroup.js';
 
 export const SYSCTLS = [
@@ -61,8 +61,8 @@ export function readMachine(): Promise<Reading> {
   return takeReading({
     read: readText,
     cores: availableParallelism(),
-    descriptors: descriptorLimit(),
-    ioUring: probeIoUring(),
+    descriptors: platform.descriptorLimit(),
+    ioUring: ioUringProblem(),
     whileConnected: whileConnectedToItself,
   });
 }

@@ -12,10 +12,10 @@ import { flag } from '../cli/flag.js';
 import { reactorFlag } from '../cli/flags.js';
 import { integer } from '../cli/options.js';
 import { WORKERS_MAX } from '../limits.js';
+import { ffiProblem } from '../linux/ffi.js';
 import { parseRate } from '../megatest/command.js';
 import { CONNECTIONS_MAX, MESSAGES_MAX, RATE_MAX } from '../megatest/options.js';
 import { decideReactor } from '../reactor/choose.js';
-import { runExperiment } from './experiment.js';
 import { BOXES_MAX, completeExperimentOptions, type ExperimentFlags, PHASES, parsePhases } from './options.js';
 import { renderPage } from './page.js';
 import { formatReport } from './report.js';
@@ -63,6 +63,9 @@ export function experimentCommand(): Command {
     .addOption(new Option('--report <file>', 'write a page with charts (HTML, nothing is loaded from elsewhere)'))
     .addHelpText('after', HELP)
     .action(async (flags: ExperimentFlags & OutputFlags) => {
+      if (ffiProblem !== null) {
+        throw new OperatorError(`the experiment measures Linux, through its own system calls: ${ffiProblem}`);
+      }
       const reactor = decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`));
       const options = completeExperimentOptions(flags, process.getuid!() === 0, reactor);
       const interrupted = new AbortController();
@@ -70,6 +73,8 @@ export function experimentCommand(): Command {
       // Stays until the end: another Ctrl-C must not keep anything from being removed.
       for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, interrupt);
       try {
+        // Loaded here: it cannot be where there are no system calls.
+        const { runExperiment } = await import('./experiment.js');
         const result = await runExperiment(options, { progress: process.stderr, signal: interrupted.signal });
         const json = `${JSON.stringify(result, null, 2)}\n`;
         process.stdout.write(flags.json === true ? json : formatReport(result));

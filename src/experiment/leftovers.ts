@@ -14,7 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OperatorError } from '../cli/errors.js';
 import { eventually, findManager } from '../cli/run-directory.js';
-import { findWorkers, signal } from '../manager/processes.js';
+import { findWorkers } from '../manager/processes.js';
+import { signal } from '../platform/signal.js';
 import { ip } from './commands.js';
 
 /** Where `ip netns` keeps namespaces, ip-netns(8). */
@@ -59,7 +60,7 @@ export async function removeExperiment(pid: number, root: boolean): Promise<void
   const runDirectory = experimentRunDirectory(pid);
   const living = async () => {
     const pids = findWorkers(runDirectory).map((worker) => worker.pid);
-    const manager = findManager(runDirectory);
+    const manager = await findManager(runDirectory);
     if (manager !== null) pids.push(manager.pid);
     for (const name of own) pids.push(...(await processesIn(name)));
     return new Set(pids);

@@ -61,10 +61,10 @@ export class Server {
     closeSync(log);
     const runDirectory = experimentRunDirectory(process.pid);
     const settled = await eventually(
-      () => hasEnded(child) || signal.aborted || findManager(runDirectory) !== null,
+      async () => hasEnded(child) || signal.aborted || (await findManager(runDirectory)) !== null,
       READY_MS,
     );
-    const file = findManager(runDirectory);
+    const file = await findManager(runDirectory);
     if (file === null && !signal.aborted) {
       const lines = readFileSync(logPath, 'utf8').trim().split('\n');
       const what = settled ? 'ended at once' : `was not ready within ${READY_MS / 1000} s`;

@@ -10,7 +10,10 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { mallocTrim } from './libc.js';
+import { ffiProblem } from './ffi.js';
+
+/** Where there is no C library to call, what malloc(3) holds free stays with it. */
+const mallocTrim = ffiProblem === null ? (await import('./libc.js')).mallocTrim : undefined;
 
 const REST_TICKS = 5;
 const REST_SHARE = 0.04;

@@ -1,14 +1,15 @@
 /**
  * The data directory of a durable log: private to one user, used by one log at a time.
  *
- *     lock          flock(2), held while the log is open; never removed, so that two logs cannot lock two files
+ *     lock          held while the log is open (src/platform/): flock(2) on a file that is never removed, so that two logs cannot lock
+ *                   two of them; or lock.sock
  *     state.json    {@link State}: which history this is, and how the last log that had it ended
  *     history.mdb   the database (lmdb-store.ts)
  *     checkpoint    what it is taken back to after a power failure (checkpoint.ts)
  *
  * Whether history was lost is decided here, before the database is opened. A log that was closed has lost nothing. One that was
  * killed has lost nothing either while the machine runs on, because what it wrote is in the page cache. Where the machine has
- * been started anew in between (another boot_id, proc_sys_kernel(5)), only `always` is sure to have all on the disk.
+ * been started anew in between (src/platform/boot.ts), only `always` is sure to have all on the disk.
  */
 
 import {
@@ -25,7 +26,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { closeDescriptor, lockFile } from '../linux/sockets.js';
+import { isSameBoot, readBootId } from '../platform/boot.js';
+import { type Lock, platform } from '../platform/platform.js';
 import { LogError } from './log.js';
 import { newEpoch } from './memory.js';
 
@@ -50,29 +52,33 @@ export class DataDirectory {
   readonly epoch: string;
   /** What a power failure made necessary before the database is opened. */
   readonly recovery: 'none' | 'checkpoint' | 'discard';
-  readonly #lock: number;
+  readonly #lock: Lock;
   readonly #state: State;
 
   /**
    * Makes the directory where it is missing, locks it and decides on the epoch.
    *
    * @param bootId of this boot
-   * @throws LogError ELOGDIR, ELOGLOCKED, ELOGFORMAT
+   * @throws LogError (as a rejection) ELOGDIR, ELOGLOCKED, ELOGFORMAT
    */
-  constructor(path: string, fsync: FsyncPolicy, bootId = readBootId()) {
-    this.path = path;
+  static async open(path: string, fsync: FsyncPolicy, bootId = readBootId()): Promise<DataDirectory> {
     prepare(path);
-    this.#lock = lock(path);
+    return new DataDirectory(path, fsync, bootId, await lock(path));
+  }
+
+  private constructor(path: string, fsync: FsyncPolicy, bootId: string, lock: Lock) {
+    this.path = path;
+    this.#lock = lock;
     try {
       const state = this.#readState();
-      const rebooted = state !== null && !state.closed && state.bootId !== bootId;
+      const rebooted = state !== null && !state.closed && !isSameBoot(state.bootId, bootId);
       const recoveries = { always: 'none', interval: 'checkpoint', never: 'discard' } as const;
       this.recovery = rebooted ? recoveries[state.fsync] : 'none';
       this.epoch = state !== null && this.recovery === 'none' && existsSync(this.database) ? state.epoch : newEpoch();
       this.#state = { format: FORMAT, epoch: this.epoch, bootId, fsync, closed: false };
       this.#writeState();
     } catch (error) {
-      closeDescriptor(this.#lock);
+      this.#lock.release();
       throw error;
     }
   }
@@ -89,12 +95,12 @@ export class DataDirectory {
   release(): void {
     this.#state.closed = true;
     this.#writeState();
-    closeDescriptor(this.#lock);
+    this.#lock.release();
   }
 
   /** The log could not be opened, or gives up: the next one finds the directory as after a crash. */
   abandon(): void {
-    closeDescriptor(this.#lock);
+    this.#lock.release();
   }
 
   #readState(): State | null {
@@ -121,9 +127,7 @@ export class DataDirectory {
     try {
       writeFileSync(`${path}.new`, `${JSON.stringify(this.#state)}\n`, { mode: 0o600, flush: true });
       renameSync(`${path}.new`, path);
-      const directory = openSync(this.path, 'r');
-      fsyncSync(directory);
-      closeSync(directory);
+      if (process.platform !== 'win32') syncDirectory(this.path);
     } catch (error) {
       rmSync(`${path}.new`, { force: true });
       throw diskFailure(this.path, 'cannot be written', error);
@@ -146,8 +150,11 @@ export function diskFailure(path: string, problem: string, error: unknown): LogE
   return new LogError('ELOGIO', what, cure, error);
 }
 
-export function readBootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+/** That a file was renamed is on the disk. Windows has no such call, and NTFS logs it. */
+function syncDirectory(path: string): void {
+  const directory = openSync(path, 'r');
+  fsyncSync(directory);
+  closeSync(directory);
 }
 
 function prepare(path: string): void {
@@ -167,7 +174,8 @@ function prepare(path: string): void {
   }
   const status = statSync(path);
   if (!status.isDirectory()) throw new LogError('ELOGDIR', `${path} is no directory`, 'choose another --data-dir');
-  if (status.uid !== process.getuid!()) {
+  // On Windows whom it belongs to is not told so.
+  if (process.getuid !== undefined && status.uid !== process.getuid()) {
     throw new LogError('ELOGDIR', `${path} belongs to user ${status.uid}`, 'choose another --data-dir');
   }
   if ((status.mode & 0o777) !== 0o700) chmodSync(path, 0o700);
@@ -179,14 +187,14 @@ function makeDirectory(path: string): void {
   mkdirSync(path, { mode: 0o700 });
 }
 
-function lock(path: string): number {
-  let descriptor: number | null;
+async function lock(path: string): Promise<Lock> {
+  let taken: Lock | null;
   try {
-    descriptor = lockFile(join(path, 'lock'));
+    taken = await platform.lock(join(path, 'lock'));
   } catch (error) {
     const { message } = error as Error;
     throw new LogError('ELOGDIR', `${path} cannot be locked (${message})`, 'choose another --data-dir', error);
   }
-  if (descriptor !== null) return descriptor;
+  if (taken !== null) return taken;
   throw new LogError('ELOGLOCKED', `${path} is used by another manager`, 'stop that one, or choose another --data-dir');
 }

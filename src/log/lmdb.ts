@@ -95,7 +95,7 @@ interface Moved {
  * @throws Error where two rules of the retention have the same pattern
  */
 export async function openLmdbLog(options: LmdbLogOptions, parts: LmdbLogParts = {}): Promise<LmdbLog> {
-  const directory = new DataDirectory(options.directory, options.fsync, parts.bootId);
+  const directory = await DataDirectory.open(options.directory, options.fsync, parts.bootId);
   let store: LmdbStore | undefined;
   try {
     store = await LmdbStore.open(directory, options.fsync);

@@ -178,7 +178,9 @@ export type LogErrorCode =
   /** The disk fails. */
   | 'ELOGIO'
   /** The log was closed. */
-  | 'ELOGCLOSED';
+  | 'ELOGCLOSED'
+  /** LMDB was not built for this machine, or this process may not load it. */
+  | 'ELOGNATIVE';
 
 /** A failure that the operator can do something about. The message says what failed and how to cure it. */
 export class LogError extends Error {

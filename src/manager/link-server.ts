@@ -34,6 +34,7 @@ import {
 } from '../link/frames.js';
 import type { Answer, Op, Question } from '../link/questions.js';
 import { type Log, LogError } from '../log/log.js';
+import { isFile } from '../platform/endpoint.js';
 import type { FanOut } from './fan-out.js';
 import { UnansweredError } from './inquiries.js';
 import type { Logger } from './logger.js';
@@ -106,7 +107,7 @@ export class LinkServer {
   /** Listens, in the place of a socket that an ended manager left behind. The caller holds the run directory's lock. */
   listen(): Promise<void> {
     const { path } = this.#parts;
-    rmSync(path, { force: true });
+    if (isFile(path)) rmSync(path, { force: true });
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(path, () => {

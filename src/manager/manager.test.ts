@@ -19,10 +19,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { signal } from '../platform/signal.js';
 import { createLogger } from './logger.js';
 import { type Manager, startManager } from './manager.js';
 import type { ServeOptions } from './options.js';
-import { findWorkers, isWorker, signal } from './processes.js';
+import { findWorkers, isWorker } from './processes.js';
 import type { ManagerStatus } from './status.js';
 
 const workerMain = fileURLToPath(new URL('../../test/fakes/worker-main.js', import.meta.url));

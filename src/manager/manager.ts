@@ -15,17 +15,17 @@ import { addDrainRoutes } from '../api/routes/drain.js';
 import { metricsRoutes } from '../api/routes/metrics.js';
 import { Dashboard } from '../dashboard/dashboard.js';
 import { dashboardRoutes } from '../dashboard/routes.js';
-import { DRAIN_SECONDS, TCP_KEEPALIVE_IDLE_S, TCP_KEEPALIVE_INTERVAL_S, TCP_KEEPALIVE_PROBES } from '../limits.js';
+import { DRAIN_SECONDS } from '../limits.js';
 import { OPEN_POLICY } from '../link/policy.js';
 import type { DrainOrder } from '../link/questions.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
-import { closeDescriptor, openListener } from '../linux/sockets.js';
 import type { Log, LogError, NewPublication } from '../log/log.js';
 import { classicHost, isLoopback } from '../loopback.js';
 import { Metrics } from '../metrics/metrics.js';
 import { packageVersion } from '../version.js';
 import { ClassicPort } from './classic-port.js';
 import { ClientAccess } from './client-access.js';
+import { type ClientPorts, formatAddress, openClientPorts } from './client-ports.js';
 import { Drain, type DrainStatus } from './drain.js';
 import { FanOut } from './fan-out.js';
 import { LinkServer } from './link-server.js';
@@ -40,7 +40,7 @@ import { type Receipt, Receipts } from './receipts.js';
 import { type ReloadReport, reloadedOptions } from './reload.js';
 import { RunDirectory } from './run-directory.js';
 import { type LogStatus, type ManagerStatus, sumsOf, workerStatus } from './status.js';
-import { type ClientListener, Supervisor } from './supervisor.js';
+import { Supervisor } from './supervisor.js';
 import { readTokenFiles, type TokenFiles } from './token-files.js';
 
 const SWEEP_MS = 1000;
@@ -68,7 +68,7 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
   const { logger = createLogger(undefined, { format: options.logFormat, level: options.logLevel }) } = parts;
   const apiKeys = readKeys(options);
   const tokenFiles = readTokenFiles(options.access);
-  const directory = new RunDirectory(options.runDirectory);
+  const directory = await RunDirectory.lock(options.runDirectory);
   let log: Log;
   try {
     log = await openLog(options);
@@ -88,6 +88,7 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
 
 export class Manager {
   #options: ServeOptions;
+  readonly #logger: Logger;
   readonly #directory: RunDirectory;
   readonly #log: Log;
   readonly #queue: Queue;
@@ -105,9 +106,9 @@ export class Manager {
   readonly #startedMs = performance.now();
   readonly #memory = new MemoryAtRest(this.#startedMs);
   readonly #drain: Drain;
-  #listeners: ClientListener[] = [];
-  /** The listeners' descriptors are ours. */
-  #listening = false;
+  #ports: ClientPorts | null = null;
+  /** The ports have not been closed. */
+  #listening = true;
   #sweep: NodeJS.Timeout | null = null;
   /** Ends when all reloads so far have. */
   #reloading: Promise<unknown> = Promise.resolve();
@@ -131,6 +132,7 @@ export class Manager {
   ) {
     const { runDirectory, workers, maxConnections, orphanSeconds, reactor, testEcho, logFormat, logLevel } = options;
     this.#options = options;
+    this.#logger = logger;
     this.#directory = directory;
     this.#log = log;
     const receipts = new Receipts();
@@ -151,7 +153,7 @@ export class Manager {
       },
       logger,
     );
-    const path = `${runDirectory}/manager.sock`;
+    const path = directory.linkEndpoint;
     this.#policies = new Policies({
       ...OPEN_POLICY,
       ...stormPolicy(options),
@@ -198,23 +200,19 @@ export class Manager {
 
   /** `host:port` of each client port, as bound. */
   get clients(): string[] {
-    return this.#listeners.map(({ address }) => address);
+    return [...(this.#ports?.addresses ?? [])];
   }
 
   /** Called by {@link startManager}. */
   async start(): Promise<void> {
-    const { apiHost, apiPort, classicPort } = this.#options;
+    const { host, clientPorts, apiHost, apiPort, classicPort, reactor } = this.#options;
+    const logger = this.#logger;
     await this.#server.listen();
     // Workers wait for the answer with the first tokens, not for their start.
     void this.#access.refresh();
     const adopted = await this.#supervisor.adopt();
-    if (adopted !== null) {
-      this.#listeners = adopted;
-      this.#listening = true;
-      this.#checkAdopted();
-    } else {
-      this.#openListeners();
-    }
+    this.#ports = adopted ?? (await openClientPorts({ host, clientPorts, shared: reactor !== 'portable', logger }));
+    if (adopted !== null) this.#checkAdopted();
     this.#apiAddress = `http://${formatAddress(apiHost, await named('API', apiPort, this.#api.listen(apiHost, apiPort)))}`;
     if (classicPort !== null) {
       const host = classicHost(apiHost);
@@ -229,7 +227,7 @@ export class Manager {
       this.#metrics.look();
       this.#memory.tick(performance.now());
     }, SWEEP_MS);
-    this.#supervisor.run(this.#listeners);
+    this.#supervisor.run(this.#ports);
     await this.#supervisor.ready();
     this.#directory.publish({
       pid: process.pid,
@@ -255,7 +253,7 @@ export class Manager {
    */
   drain({ seconds, returnAfterSeconds = 0 }: Partial<DrainOrder> = {}): Promise<DrainStatus> {
     this.#supervisor.drain();
-    this.#closeListeners();
+    this.#closePorts();
     return this.#drain.begin({
       seconds: seconds ?? (this.#options.storms.drainSeconds || DRAIN_SECONDS),
       returnAfterSeconds,
@@ -336,20 +334,6 @@ export class Manager {
     return { kind, epoch, last, fsync: kind === 'memory' ? null : fsync, ...counters };
   }
 
-  #openListeners(): void {
-    const { host, clientPorts } = this.#options;
-    const keepAlive = {
-      idleSeconds: TCP_KEEPALIVE_IDLE_S,
-      intervalSeconds: TCP_KEEPALIVE_INTERVAL_S,
-      probes: TCP_KEEPALIVE_PROBES,
-    };
-    this.#listening = true;
-    for (const port of clientPorts) {
-      const listener = openListener({ host, port, keepAlive });
-      this.#listeners.push({ descriptor: listener.fd, address: formatAddress(host, listener.port) });
-    }
-  }
-
   /** Adopted sockets must be what this serve was asked for; port 0 is content with any. */
   #checkAdopted(): void {
     const { host, clientPorts } = this.#options;
@@ -378,14 +362,13 @@ export class Manager {
     this.#server.close();
     await this.#publisher.settle();
     await this.#log.close();
-    this.#closeListeners();
+    this.#closePorts();
     this.#directory.release();
   }
 
-  #closeListeners(): void {
-    if (!this.#listening) return;
+  #closePorts(): void {
+    if (this.#listening) this.#ports?.close();
     this.#listening = false;
-    for (const { descriptor } of this.#listeners) closeDescriptor(descriptor);
   }
 }
 
@@ -400,11 +383,6 @@ function readKeys(options: ServeOptions): ApiKeyEntry[] | null {
 function assertKeys({ apiHost }: ServeOptions, entries: readonly ApiKeyEntry[] | null): void {
   if (entries !== null || isLoopback(apiHost)) return;
   throw new ApiKeyFileError(`the API on ${apiHost} can be reached by other machines: it needs a file of keys`);
-}
-
-/** `127.0.0.1:8000`, `[::1]:8000`. */
-export function formatAddress(host: string, port: number | string): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Says which port it was that could not be opened, and what to do. */

@@ -4,9 +4,11 @@
  * A worker's last argument is its WorkerConfig as JSON, which names its run directory, so no file has to be kept that a
  * crash could leave wrong, and a process number that was given to somebody else is never mistaken for a worker. An
  * ended process that nobody has waited for (a zombie) has no arguments any more, so it does not count as alive.
+ *
+ * Where there is no /proc none is found. Nor is one looked for there: those workers end with their manager (client-ports.ts).
  */
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import type { WorkerConfig } from '../worker/config.js';
 
 export interface WorkerProcess {
@@ -14,10 +16,15 @@ export interface WorkerProcess {
   worker: number;
 }
 
+/** Whether the machine tells of its processes. */
+export function hasProcesses(): boolean {
+  return existsSync('/proc/self/cmdline');
+}
+
 /** The living workers of a run directory (an absolute path), our own user's. */
 export function findWorkers(runDirectory: string): WorkerProcess[] {
   const found: WorkerProcess[] = [];
-  for (const name of readdirSync('/proc')) {
+  for (const name of hasProcesses() ? readdirSync('/proc') : []) {
     const pid = Number(name);
     if (!Number.isInteger(pid)) continue;
     const worker = workerOf(pid, runDirectory);
@@ -29,15 +36,6 @@ export function findWorkers(runDirectory: string): WorkerProcess[] {
 /** True while the process lives and is a worker of the run directory. */
 export function isWorker(pid: number, runDirectory: string): boolean {
   return workerOf(pid, runDirectory) !== null;
-}
-
-/** Sends a signal unless the process has just ended. */
-export function signal(pid: number, name: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
-  try {
-    process.kill(pid, name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
 }
 
 function workerOf(pid: number, runDirectory: string): number | null {

@@ -1,7 +1,8 @@
 /**
  * The run directory: private to one user, locked by one manager.
  *
- *     lock            flock(2), held for the manager's life; never removed, so that two managers cannot lock two files
+ *     lock            held for the manager's life (src/platform/): flock(2) on a file that is never removed, so that two managers cannot
+ *                     lock two of them; or lock.sock
  *     manager.json    pid and addresses, for `status`, `publish` and `stop`; written when all is bound
  *     manager.sock    workers dial it
  *     listeners.sock  exists while sockets are handed over
@@ -10,10 +11,11 @@
 
 import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { closeDescriptor, lockFile } from '../linux/sockets.js';
+import { endpoint, endpointBytesMax, isFile } from '../platform/endpoint.js';
+import { type Lock, platform } from '../platform/platform.js';
+import type { HolderSignal } from '../platform/socket-lock.js';
 
-/** struct sockaddr_un has room for 107 bytes and a NUL, unix(7). */
-const SOCKET_PATH_BYTES_MAX = 107;
+const LOCK = 'lock';
 
 /** What manager.json holds. */
 export interface ManagerFile {
@@ -44,26 +46,38 @@ function failure(code: string, message: string): Error {
 
 export class RunDirectory {
   readonly path: string;
-  readonly #lock: number;
+  readonly #lock: Lock;
 
   /**
    * Makes the directory where it is missing, and locks it.
    *
    * @param path absolute
-   * @throws Error ERUNDIR where the directory is not ours alone or its path is too long, ERUNNING where a manager has it
+   * @throws Error (as a rejection) ERUNDIR where the directory is not ours alone or its path is too long, ERUNNING where a manager has it
    */
-  constructor(path: string) {
-    this.path = path;
-    if (Buffer.byteLength(join(path, 'listeners.sock')) > SOCKET_PATH_BYTES_MAX) {
+  static async lock(path: string): Promise<RunDirectory> {
+    const longest = endpoint(join(path, 'listeners.sock'));
+    if (isFile(longest) && Buffer.byteLength(longest) > endpointBytesMax()) {
       throw failure('ERUNDIR', `the run directory's path is too long for a Unix socket: ${path}`);
     }
     prepareRunDirectory(path);
-    const lock = lockFile(join(path, 'lock'));
+    const lock = await platform.lock(join(path, LOCK));
     if (lock === null) {
       const pid = readManagerFile(path)?.pid;
       throw failure('ERUNNING', `already running${pid === undefined ? '' : ` (pid ${pid})`} in ${path}`);
     }
+    // That of a manager that was killed: nobody shall take it for ours.
+    rmSync(join(path, 'manager.json'), { force: true });
+    return new RunDirectory(path, lock);
+  }
+
+  private constructor(path: string, lock: Lock) {
+    this.path = path;
     this.#lock = lock;
+  }
+
+  /** Where workers dial. */
+  get linkEndpoint(): string {
+    return linkEndpoint(this.path);
   }
 
   /** Writes manager.json, whole or not at all. */
@@ -75,8 +89,23 @@ export class RunDirectory {
   release(): void {
     for (const name of ['manager.json', 'manager.sock', 'listeners.sock', 'reload.json'])
       rmSync(join(this.path, name), { force: true });
-    closeDescriptor(this.#lock);
+    this.#lock.release();
   }
+}
+
+/** Where the manager of a run directory listens for workers. */
+export function linkEndpoint(runDirectory: string): string {
+  return endpoint(join(runDirectory, 'manager.sock'));
+}
+
+/** Whether a manager has the run directory. */
+export async function hasManager(runDirectory: string): Promise<boolean> {
+  return existsSync(runDirectory) && (await platform.isLocked(join(runDirectory, LOCK)));
+}
+
+/** Sends a signal to the manager that has the run directory, unless it has just ended. */
+export function signalManager(runDirectory: string, pid: number, signal: HolderSignal): Promise<void> {
+  return platform.signalHolder(join(runDirectory, LOCK), pid, signal);
 }
 
 /**
@@ -96,7 +125,8 @@ export function prepareRunDirectory(path: string): void {
   // Not stat: where strangers may write (/tmp), one could have put a link to a directory of theirs in its place.
   const status = lstatSync(path);
   if (!status.isDirectory()) throw failure('ERUNDIR', `${path} is no directory; choose another --run-dir`);
-  if (status.uid !== process.getuid!()) {
+  // On Windows whom it belongs to is not told so, and temporary directories are one's own.
+  if (process.getuid !== undefined && status.uid !== process.getuid()) {
     throw failure('ERUNDIR', `${path} belongs to user ${status.uid}; choose another --run-dir`);
   }
   if ((status.mode & 0o077) !== 0) chmodSync(path, 0o700);

@@ -1,8 +1,8 @@
 /**
  * Worker processes: spawned, adopted, watched, replaced, stopped.
  *
- * Workers are detached (a session of their own): they outlive the manager, so that its end costs no client. A new
- * manager finds them (processes.ts) and adopts those that dial. Each number 0 … workers-1 is kept alive: a worker that
+ * Workers are detached (a session of their own): they outlive the manager, so that its end costs no client, unless it hands them
+ * their clients (client-ports.ts): then they end with it. A new manager finds them (processes.ts) and adopts those that dial. Each number 0 … workers-1 is kept alive: a worker that
  * ends is replaced at once; one that ends young again and again is replaced after a delay that doubles from 100 ms.
  * Adopted workers with higher numbers (an earlier serve had more) are kept for their clients and not replaced.
  *
@@ -13,13 +13,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type Hello, SEND_LISTENERS, STOP } from '../link/frames.js';
-import { DescriptorReceiver } from '../linux/descriptors.js';
-import { closeDescriptor } from '../linux/sockets.js';
+import { type Hello, STOP } from '../link/frames.js';
+import { signal } from '../platform/signal.js';
 import type { WorkerConfig } from '../worker/config.js';
+import { type ClientPorts, takeOverClientPorts } from './client-ports.js';
 import type { LinkServer } from './link-server.js';
 import type { Logger } from './logger.js';
-import { findWorkers, isWorker, signal, type WorkerProcess } from './processes.js';
+import { findWorkers, isWorker, type WorkerProcess } from './processes.js';
 import type { WorkerLink } from './worker-link.js';
 
 /** What makes a worker's heap small: it allocates next to nothing, so a young generation of 1 MB is ample. */
@@ -42,13 +42,6 @@ const CALM_WATCH_MS = 1000;
 const READY_MS = 1500;
 /** How long workers may take to finish what they are sending. */
 const STOP_MS = 1500;
-
-/** A listening socket that all workers share. */
-export interface ClientListener {
-  descriptor: number;
-  /** `host:port`, with the port that the kernel chose. */
-  address: string;
-}
 
 export interface SupervisorOptions {
   runDirectory: string;
@@ -83,7 +76,7 @@ export class Supervisor {
   readonly #youngDeaths = new Map<number, number>();
   readonly #restarts = new Map<number, NodeJS.Timeout>();
   #server!: LinkServer;
-  #listeners: readonly ClientListener[] = [];
+  #ports!: ClientPorts;
   #watch: NodeJS.Timeout | null = null;
   #endings = 0;
   #state: 'starting' | 'running' | 'draining' | 'detached' | 'stopping' = 'starting';
@@ -109,12 +102,12 @@ export class Supervisor {
   }
 
   /**
-   * Waits for the workers that an earlier manager left alive, and takes over the listening sockets of one of them.
+   * Waits for the workers that an earlier manager left alive, and takes over the client ports from one of them.
    *
    * @returns null where there are none, or only such as speak another version (they have been stopped)
-   * @throws Error EADOPT where they live and hand over no sockets
+   * @throws Error EADOPT where they live and hand over no ports
    */
-  async adopt(): Promise<ClientListener[] | null> {
+  async adopt(): Promise<ClientPorts | null> {
     const { runDirectory } = this.#options;
     const orphans = findWorkers(runDirectory);
     for (const { worker, pid } of orphans) this.#register(worker, pid, null);
@@ -124,7 +117,12 @@ export class Supervisor {
       await delay(10);
     }
     this.#forgetDead();
-    if (this.#server.links.size > 0) return this.#takeListeners();
+    if (this.#server.links.size > 0) {
+      if (this.#options.reactor !== 'portable') return this.#takePorts();
+      throw adoptionFailed(
+        'workers of an earlier serve hold its ports, and the portable reactor cannot take them over',
+      );
+    }
     if (this.#workers.size > 0) {
       this.#logger.warn('workers of an earlier serve do not answer and are killed', { workers: this.#workers.size });
       await this.#end([...this.#workers.values()]);
@@ -133,8 +131,8 @@ export class Supervisor {
   }
 
   /** Spawns what is missing and keeps it alive from now on. */
-  run(listeners: readonly ClientListener[]): void {
-    this.#listeners = listeners;
+  run(ports: ClientPorts): void {
+    this.#ports = ports;
     this.#state = 'running';
     for (let worker = 0; worker < this.#options.workers; worker++) if (!this.#workers.has(worker)) this.#spawn(worker);
     this.#watchLater();
@@ -199,10 +197,11 @@ export class Supervisor {
   #spawn(worker: number): void {
     const { runDirectory, orphanSeconds, reactor, connectionsPerWorker, logFormat, logLevel, testEcho, workerMain } =
       this.#options;
+    const { addresses, stdio } = this.#ports;
     const config: WorkerConfig = {
       worker,
       runDirectory,
-      listeners: this.#listeners.map(({ address }, i) => ({ descriptor: 3 + i, address })),
+      listeners: addresses.map((address, i) => ({ descriptor: typeof stdio[i] === 'number' ? 3 + i : null, address })),
       maxConnections: connectionsPerWorker,
       orphanSeconds,
       reactor,
@@ -215,9 +214,10 @@ export class Supervisor {
     let child: ChildProcess;
     try {
       child = spawn(process.execPath, [...NODE_FLAGS, main, JSON.stringify(config)], {
-        detached: true,
+        detached: this.#ports.outliveManager,
+        windowsHide: true,
         cwd: '/',
-        stdio: ['ignore', 'inherit', 'inherit', ...this.#listeners.map(({ descriptor }) => descriptor)],
+        stdio: ['ignore', 'inherit', 'inherit', ...stdio],
       });
     } catch (error) {
       // The one shortage that Node throws; it reports the others (EAGAIN, EMFILE …) by 'error'. Both pass.
@@ -232,6 +232,7 @@ export class Supervisor {
     }
     const { pid } = child;
     this.#register(worker, pid, child);
+    this.#ports.spawned(child);
     child.once('exit', (code, by) => {
       if (this.#workers.get(worker)?.pid === pid) this.#ended(worker, by ?? `exit code ${code}`);
     });
@@ -325,28 +326,10 @@ export class Supervisor {
     }
   }
 
-  /** Asks each linked worker in turn for copies of its listening sockets. */
-  async #takeListeners(): Promise<ClientListener[]> {
-    const receiver = new DescriptorReceiver(`${this.#options.runDirectory}/listeners.sock`);
-    try {
-      for (const link of this.#server.links.values()) {
-        link.command(SEND_LISTENERS);
-        const received = await receiver.receiveWithin(ADOPTION_MS);
-        if (received === null) continue;
-        const { listeners } = link.hello;
-        if (received.descriptors.length !== listeners.length) {
-          received.descriptors.forEach(closeDescriptor);
-          continue;
-        }
-        return received.descriptors.map((descriptor, i) => ({ descriptor, address: listeners[i]! }));
-      }
-    } finally {
-      receiver.close();
-    }
-    const error = new Error(
-      'workers of an earlier serve live and do not hand over their ports; run `megacomet stop` first',
-    );
-    throw Object.assign(error, { code: 'EADOPT' });
+  async #takePorts(): Promise<ClientPorts> {
+    const ports = await takeOverClientPorts(this.#options.runDirectory, this.#server.links.values());
+    if (ports !== null) return ports;
+    throw adoptionFailed('workers of an earlier serve live and do not hand over their ports');
   }
 
   /** Asks workers to stop (by signal where there is no link) and waits; who is alive after 1.5 s is killed. */
@@ -370,4 +353,8 @@ export class Supervisor {
       this.#server.drop(worker);
     }
   }
+}
+
+function adoptionFailed(problem: string): Error {
+  return Object.assign(new Error(`${problem}; run \`megacomet stop\` first`), { code: 'EADOPT' });
 }

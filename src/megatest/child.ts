@@ -1,6 +1,6 @@
 /** Entry point of a client process: runs `Clients` as the parent says (child-protocol.ts), and ends with the parent. */
 
-import { raiseDescriptorLimit } from '../linux/sockets.js';
+import { platform } from '../platform/platform.js';
 import { reactorOpener } from './backend.js';
 import type { ChildMessage, ParentMessage } from './child-protocol.js';
 import { Clients } from './clients.js';
@@ -19,7 +19,7 @@ process.on('disconnect', () => {
 process.on('message', (message: ParentMessage) => {
   switch (message.kind) {
     case 'prepare':
-      raiseDescriptorLimit();
+      platform.raiseDescriptorLimit();
       clients = new Clients(message.config, reactorOpener(message.config.reactor));
       tell({ kind: 'ready' });
       break;
@@ -42,8 +42,9 @@ process.on('message', (message: ParentMessage) => {
 /** Through setImmediate, so that messages, signals and timers of Node have their turn as well. */
 function turn(): void {
   if (!running || clients === null) return;
-  clients.turn();
-  setImmediate(turn);
+  const waiting = clients.turn();
+  if (waiting === undefined) setImmediate(turn);
+  else void waiting.then(turn);
 }
 
 function report(): void {

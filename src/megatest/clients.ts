@@ -65,6 +65,7 @@ export class Clients implements ReactorEvents {
   /** Clients that have not yet begun their first poll come from here on, as an offset. */
   private next = 0;
   private startMs = Number.NaN;
+  private stopped = false;
 
   private connecting = 0;
   private repolling = 0;
@@ -98,13 +99,24 @@ export class Clients implements ReactorEvents {
     this.repollRing = new Uint32Array(config.clientCount);
   }
 
-  /** One round: begins the connections that are due, waits for the kernel, handles what happened. */
-  turn(): void {
+  /**
+   * One round: begins the connections that are due, waits for the kernel, handles what happened.
+   *
+   * @returns a promise where the reactor does not block: then the round is over when it resolves
+   */
+  turn(): Promise<void> | undefined {
     const nowMs = performance.now();
     if (Number.isNaN(this.startMs)) this.startMs = nowMs;
     this.timeouts.advance(nowMs, this.expired);
     const waitMs = this.beginPolls(nowMs);
+    if (this.reactor.wait !== undefined) return this.reactor.wait(waitMs).then(() => this.deliver());
     this.reactor.turn(waitMs);
+    return undefined;
+  }
+
+  /** After a wait, in which the test may have been stopped. */
+  private deliver(): void {
+    if (!this.stopped) this.reactor.turn(0);
   }
 
   /** What happened so far; the receipts since the last report. */
@@ -134,6 +146,7 @@ export class Clients implements ReactorEvents {
 
   /** Ends every connection with a reset, which leaves no TIME_WAIT on either side. */
   stop(): void {
+    this.stopped = true;
     for (let connection = 0; connection < this.stateOf.length; connection++) {
       if (this.stateOf[connection] !== FREE) this.reactor.abort(connection);
     }

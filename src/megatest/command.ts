@@ -12,7 +12,7 @@ import { flag } from '../cli/flag.js';
 import { reactorFlag } from '../cli/flags.js';
 import { integer, parseApiUrl, size } from '../cli/options.js';
 import { MESSAGE_BYTES_MAX } from '../limits.js';
-import { raiseDescriptorLimit } from '../linux/sockets.js';
+import { platform } from '../platform/platform.js';
 import { decideReactor } from '../reactor/choose.js';
 import { type Endpoint, parseEndpoint, parseSources, parseTargets } from './addresses.js';
 import { runMegatest } from './megatest.js';
@@ -133,7 +133,7 @@ export function megatestCommand(): Command {
     .addHelpText('after', HELP)
     .action(async (flags: MegatestFlags & OutputFlags) => {
       const reactor = decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`));
-      const machine = { reactor, descriptorLimit: raiseDescriptorLimit(), portsEach: localPorts() };
+      const machine = { reactor, descriptorLimit: platform.raiseDescriptorLimit(), portsEach: localPorts() };
       const options = completeMegatestOptions(flags, machine);
       const interrupted = new AbortController();
       const interrupt = () => interrupted.abort();

@@ -172,8 +172,9 @@ export function processesNeeded(
   return Math.ceil(connections / each);
 }
 
-/** The size of ip_local_port_range (ip(7), also for IPv6). */
+/** The size of ip_local_port_range (ip(7), also for IPv6); elsewhere that of the dynamic ports of RFC 6335, which others keep to. */
 export function localPorts(): number {
+  if (process.platform !== 'linux') return 65_535 - 49_152 + 1;
   const [first, last] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'ascii').trim().split(/\s+/).map(Number);
   return last - first + 1;
 }

@@ -20,7 +20,12 @@ export interface Abilities {
   ioUring: () => string | null;
 }
 
-const here: Abilities = { systemCalls: ffiProblem, ioUring: () => native!.probeIoUring() };
+/** Why this process cannot use io_uring, as the end of a sentence; null where it can. */
+export function ioUringProblem(): string | null {
+  return native === null ? ffiProblem : native.probeIoUring();
+}
+
+const here: Abilities = { systemCalls: ffiProblem, ioUring: ioUringProblem };
 
 /**
  * What a choice comes down to on this machine.

@@ -7,8 +7,8 @@ export interface WorkerConfig {
   /** The worker's number, from 0. */
   worker: number;
   runDirectory: string;
-  /** Inherited listening sockets, and the `host:port` of each. */
-  listeners: { descriptor: number; address: string }[];
+  /** Inherited listening sockets, or null where the manager hands clients over, and the `host:port` of each. */
+  listeners: { descriptor: number | null; address: string }[];
   /** Client connections that this worker may hold. */
   maxConnections: number;
   orphanSeconds: number;

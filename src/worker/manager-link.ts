@@ -35,6 +35,7 @@ import {
 import type { ClientPolicy } from '../link/policy.js';
 import type { WorkerStats } from '../link/stats.js';
 import { encodeUnixAddress } from '../linux/socket-address.js';
+import { endpoint } from '../platform/endpoint.js';
 import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { AccessReports } from './access.js';
@@ -91,7 +92,7 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
     this.#buffers = buffers;
     this.#orders = orders;
     this.#runDirectory = runDirectory;
-    this.#address = encodeUnixAddress(join(runDirectory, 'manager.sock'));
+    this.#address = encodeUnixAddress(endpoint(join(runDirectory, 'manager.sock')));
   }
 
   /** There is a manager to report to. */

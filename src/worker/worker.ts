@@ -10,8 +10,8 @@ import { EXTRA_SUBSCRIPTIONS_MAX, LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, 
 import { LINK_VERSION } from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
 import type { DrainOrder } from '../link/questions.js';
-import { sendDescriptors } from '../linux/descriptors.js';
 import { errnoName, SystemError } from '../linux/errno.js';
+import { ffiProblem } from '../linux/ffi.js';
 import { MemoryAtRest } from '../linux/memory-at-rest.js';
 import { ownMemoryBytes } from '../linux/proc.js';
 import type { Logger } from '../log-line.js';
@@ -26,11 +26,15 @@ import type { WorkerConfig } from './config.js';
 import { Connections } from './connections.js';
 import { disconnectWalk } from './disconnect-walk.js';
 import { Drain } from './drain.js';
+import { handedClients } from './handed-clients.js';
 import { ManagerLink } from './manager-link.js';
 import { type Handlers, Questions } from './questions.js';
 import { Subscriptions } from './subscriptions.js';
 
 const STATS_MS = 1000;
+
+/** Loaded now: a worker that is out of descriptors could not, and may be asked then. */
+const descriptors = ffiProblem === null ? await import('../linux/descriptors.js') : null;
 
 export class Worker implements ReactorEvents {
   readonly #config: WorkerConfig;
@@ -166,7 +170,9 @@ export class Worker implements ReactorEvents {
     if (this.#listening || this.#stopping || this.#drain.begun) return;
     this.#listening = true;
     this.#startMemoryBytes = ownMemoryBytes();
-    for (const listener of this.#config.listeners) this.#reactor.listen(listener.descriptor);
+    const { listeners } = this.#config;
+    const handed = this.#config.reactor === 'portable' ? handedClients(listeners.length) : [];
+    for (const [i, { descriptor }] of listeners.entries()) this.#reactor.listen(descriptor ?? handed[i]);
   }
 
   // ── Events of the reactor ──────────────────────────────────────────────────────────────────────────────────────────
@@ -239,9 +245,10 @@ export class Worker implements ReactorEvents {
 
   /** A manager that asked for the sockets may have ended since, or looked elsewhere: that must not end the clients. */
   #sendListeners(path: string): void {
-    const descriptors = this.#config.listeners.map((listener) => listener.descriptor);
+    const listening = this.#config.listeners.map(({ descriptor }) => descriptor).filter((each) => each !== null);
+    if (descriptors === null || listening.length === 0) return;
     try {
-      sendDescriptors(path, descriptors);
+      descriptors.sendDescriptors(path, listening);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       this.#log.warn('cannot hand over the listening sockets', { reason: error.message });

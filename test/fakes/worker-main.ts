@@ -47,7 +47,7 @@ async function serve(): Promise<void> {
     if (told === null) return;
     if (told.type === STOP && fault !== 'deaf') process.exit(0);
     if (told.type === SEND_LISTENERS) {
-      const descriptors = config.listeners.map(({ descriptor }) => descriptor);
+      const descriptors = config.listeners.map(({ descriptor }) => descriptor!);
       sendDescriptors(`${config.runDirectory}/listeners.sock`, descriptors);
     }
   }

@@ -28,6 +28,9 @@ const POLICY = [
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
+  // No string becomes markup or code in this page, whoever tries (Trusted Types).
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
 ].join('; ');
 
 export const ASSET_HEADERS: Readonly<Record<string, string>> = {

@@ -4,10 +4,13 @@
  * The page itself has nothing in it that is secret, and is given to anybody: it asks for a key where one is needed. What it
  * shows comes by GET /v1/events and GET /v1/tail, which need the right `admin`. The page reads them with fetch and an
  * Authorization header, not with EventSource, which cannot send one. There is no cookie, so a page of another origin has
- * nothing that a browser would add to its requests.
+ * nothing that a browser would add to its requests; and where there are no keys, it could read no answer, but it could take
+ * the places of all viewers: so streams are refused to requests of which the browser says that another site made them.
  */
 
-import type { FastifyReply } from 'fastify';
+// For `hide` in schemas.
+import type {} from '@fastify/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Routes } from '../api/api.js';
 import { ApiError } from '../api/errors.js';
 import { channelSchema } from '../api/schemas.js';
@@ -17,14 +20,32 @@ import type { Dashboard } from './dashboard.js';
 
 const RETRY_AFTER_S = 10;
 
+/** The page is no part of the API. */
+const NOT_DESCRIBED = { hide: true };
+
+/** How the API's description tells of a stream. */
+const stream = (description: string) => ({
+  200: { description, content: { 'text/event-stream': { schema: { type: 'string' } } } },
+});
+
+const eventsSchema = {
+  summary: 'Figures of the whole server, once a second',
+  description: 'What the dashboard shows: `history` once, with the last 15 minutes, then `snapshot` each second.',
+  response: stream('Server-sent events; src/dashboard/shared/snapshot.ts has their types.'),
+};
+
 const tailSchema = {
+  summary: 'What is published on one channel, for people',
+  description:
+    'Server-sent events `open`, `message` (the first 4 KiB of the data) and `gap`. More than a person can read is left out, and told as a gap. For programs there are the transports of the client port.',
+  response: stream('Server-sent events.'),
   querystring: {
     type: 'object',
     required: ['channel'],
     additionalProperties: false,
     properties: {
       channel: channelSchema,
-      after: { type: 'string', default: 'now' },
+      after: { type: 'string', default: 'now', description: 'A cursor, `now` or `start`.' },
     },
   },
 };
@@ -33,21 +54,27 @@ export const dashboardRoutes =
   (dashboard: Dashboard): Routes =>
   (app) => {
     for (const path of ASSET_PATHS) {
-      app.get(path, { config: { require: 'nothing' } }, async (request, reply) =>
+      app.get(path, { config: { require: 'nothing' }, schema: NOT_DESCRIBED }, async (request, reply) =>
         sendAsset(reply, path, request.headers['if-none-match']),
       );
     }
 
     // A HEAD would be a stream without an end.
-    app.get('/v1/events', { exposeHeadRoute: false, config: { require: 'admin' } }, (_request, reply) => {
-      if (!dashboard.viewers.add(reply.raw)) throw tooMany('too many dashboards are open');
-      return reply.hijack();
-    });
+    app.get(
+      '/v1/events',
+      { exposeHeadRoute: false, config: { require: 'admin' }, schema: eventsSchema },
+      (request, reply) => {
+        refuseOtherSites(request);
+        if (!dashboard.viewers.add(reply.raw)) throw tooMany('too many dashboards are open');
+        return reply.hijack();
+      },
+    );
 
     app.get<{ Querystring: { channel: string; after: string } }>(
       '/v1/tail',
       { exposeHeadRoute: false, config: { require: 'admin' }, schema: tailSchema },
       (request, reply) => {
+        refuseOtherSites(request);
         const { channel, after } = request.query;
         const cursor = new Cursor();
         const bytes = Buffer.from(after);
@@ -64,6 +91,13 @@ function sendAsset(reply: FastifyReply, path: string, known: string | undefined)
   const { bytes, type, etag } = readAsset(path);
   reply.headers({ ...ASSET_HEADERS, etag });
   return known === etag ? reply.status(304).send() : reply.type(type).send(bytes);
+}
+
+/** Fetch Metadata, which every browser of today sends: https://www.w3.org/TR/fetch-metadata/. */
+function refuseOtherSites({ headers }: FastifyRequest): void {
+  const site = headers['sec-fetch-site'];
+  if (site === undefined || site === 'same-origin' || site === 'none') return;
+  throw new ApiError(403, 'site_refused', 'the request was made by a page of another site');
 }
 
 function tooMany(message: string): ApiError {

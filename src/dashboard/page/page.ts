@@ -29,6 +29,7 @@ const about = byId('about', HTMLElement);
 const signIn = byId('sign-in', HTMLElement);
 const key = byId('key', HTMLInputElement);
 const keyProblem = byId('key-problem', HTMLElement);
+const spans = byId('spans', HTMLElement);
 const forget = byId('forget-key', HTMLButtonElement);
 
 const timeline = new Timeline(KEEP_SECONDS);
@@ -62,6 +63,7 @@ const live = new Live({
     say('live', 'live');
     signIn.hidden = true;
     board.hidden = false;
+    spans.hidden = false;
     forget.hidden = !hasKey();
   },
   waiting: (afterMs) => say('lost', `not connected, trying again in ${Math.ceil(afterMs / 1000)} s`),
@@ -89,6 +91,7 @@ function refused(error: Error): void {
   forgetKey();
   forget.hidden = true;
   board.hidden = true;
+  spans.hidden = true;
   signIn.hidden = false;
   key.value = '';
   key.focus();
@@ -107,7 +110,6 @@ forget.addEventListener('click', () => {
   location.reload();
 });
 
-const spans = byId('spans', HTMLElement);
 spans.addEventListener('click', ({ target }) => {
   if (!(target instanceof HTMLButtonElement)) return;
   for (const button of spans.querySelectorAll('button')) button.ariaPressed = String(button === target);

@@ -50,19 +50,20 @@ const TILES: Tile[] = [
     title:
       'From a publication’s place in the log until the kernel had the message: what 99 % of the last second did not exceed',
     value: ({ point }) => milliseconds(point.deliveryP99Ms),
-    detail: ({ point }) => `half within ${milliseconds(point.deliveryP50Ms)}`,
+    detail: ({ point }) =>
+      point.deliveryP50Ms === null ? 'no message now' : `half within ${milliseconds(point.deliveryP50Ms)}`,
   },
   {
     name: 'User memory',
     title: 'What the workers’ own memory has grown by, for each connection; from 1,000 connections on',
     value: ({ point }) => bytes(point.userBytes),
-    detail: () => 'a connection',
+    detail: ({ point }) => eachOf(point.userBytes),
   },
   {
     name: 'Kernel memory',
     title: 'What the kernel’s memory of this machine has grown by, for each connection; from 1,000 connections on',
     value: ({ point }) => bytes(point.kernelBytes),
-    detail: () => 'a connection',
+    detail: ({ point }) => eachOf(point.kernelBytes),
   },
   {
     name: 'CPU',
@@ -89,6 +90,8 @@ const TILES: Tile[] = [
     detail: ({ log }) => `${compact(log.queued)} queued`,
   },
 ];
+
+const eachOf = (value: number | null): string => (value === null ? 'from 1,000 on' : 'a connection');
 
 /** Makes the tiles once. @returns what shows a snapshot in them */
 export function makeTiles(list: HTMLElement): (snapshot: Snapshot) => void {

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.js';
-import { addressFamily, addressPort, encodeSocketAddress, encodeUnixAddress } from './socket-address.js';
+import {
+  addressFamily,
+  addressPort,
+  decodeSocketAddress,
+  encodeSocketAddress,
+  encodeUnixAddress,
+} from './socket-address.js';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
@@ -23,6 +29,14 @@ describe('socket addresses', () => {
     for (const [text, bytes] of vectors) {
       assert.equal(hex(encodeSocketAddress(text, 65535)), `0a00ffff00000000${bytes}00000000`, text);
     }
+  });
+
+  test('what is encoded can be decoded', () => {
+    for (const host of ['127.0.0.1', '0.0.0.0', '2001:db8:0:0:8:800:200c:417a', '0:0:0:0:0:0:0:1']) {
+      assert.deepEqual(decodeSocketAddress(encodeSocketAddress(host, 8000)), { host, port: 8000 });
+    }
+    assert.deepEqual(decodeSocketAddress(encodeUnixAddress('/run/é')), { path: '/run/é' });
+    assert.throws(() => decodeSocketAddress(new Uint8Array(28)), { code: 'ERR_INVALID_ADDRESS' });
   });
 
   test('a Unix path is a sockaddr_un that ends with a zero', () => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { createLogger } from '../manager/logger.js';
-import { type Api, createApi } from './api.js';
+import type { Routes } from './api.js';
 import { ATTEMPTS } from './failed-attempts.js';
 import { ApiKeys, hashKey, type Right } from './keys.js';
+import { ApiRig } from './testing/api-rig.js';
 
 const entry = (name: string, rights: Right[], channels: string[] = []) => ({
   name,
@@ -16,50 +16,25 @@ const entry = (name: string, rights: Right[], channels: string[] = []) => ({
 const ENTRIES = [entry('backend', ['publish'], ['news/*']), entry('prometheus', ['monitor']), entry('ops', ['admin'])];
 
 describe('access to the API', () => {
-  let api: Api;
-  let url: string;
-  let published = 0;
   const keys = new ApiKeys(ENTRIES);
-  const lines: string[] = [];
+  const page: Routes = (app) => {
+    app.get('/page', { config: { require: 'nothing' } }, async () => ({ page: true }));
+  };
+  const rig = new ApiRig({ keys, host: '10.0.0.1', routes: [page] });
 
-  async function listen(): Promise<void> {
-    const publish = async (batch: readonly unknown[]) =>
-      batch.map(
-        () =>
-          ({
-            cursor: `e-${++published}`,
-            sequence: published,
-            status: 'queued',
-            receivers: 0,
-            duplicate: false,
-          }) as const,
-      );
-    const logger = createLogger((line) => lines.push(line));
-    const routes = [
-      (app: Parameters<NonNullable<Parameters<typeof createApi>[0]['routes']>[0]>[0]) => {
-        app.get('/page', { config: { require: 'nothing' } }, async () => ({ page: true }));
-      },
-    ];
-    api = createApi({ publisher: { publish }, status: () => ({}), host: '10.0.0.1', keys, logger, routes });
-    url = `http://127.0.0.1:${await api.listen('127.0.0.1', 0)}`;
-  }
-
-  before(listen);
+  before(() => rig.listen());
   beforeEach(() => {
-    published = 0;
+    rig.reset();
     keys.set(ENTRIES);
   });
-  after(() => api.close());
+  after(() => rig.close());
 
   async function ask(authorization: string | null, path = '/v1/status', body?: unknown) {
     const headers: Record<string, string> = { ...(authorization !== null && { authorization }) };
     if (body !== undefined) headers['content-type'] = 'application/json';
     const method = body === undefined ? 'GET' : 'POST';
-    const response = await fetch(url + path, {
-      method,
-      headers,
-      body: body === undefined ? null : JSON.stringify(body),
-    });
+    const sent = { method, headers, body: body === undefined ? null : JSON.stringify(body) };
+    const response = await fetch(rig.url + path, sent);
     // biome-ignore lint/suspicious/noExplicitAny: the tests look at what came
     const answer: any = await response.json();
     return { status: response.status, code: answer.error?.code, field: answer.error?.field, headers: response.headers };
@@ -95,11 +70,11 @@ describe('access to the API', () => {
       { channel: 'alice', data: 1 },
     ]);
     assert.deepEqual([status, field], [403, '[1].channel']);
-    assert.equal(published, 2, 'nothing of the batch');
+    assert.equal(rig.published.length, 2, 'nothing of the batch');
   });
 
   test('a key is looked at before the body is read', async () => {
-    const response = await fetch(`${url}/v1/publish`, {
+    const response = await fetch(`${rig.url}/v1/publish`, {
       method: 'POST',
       headers: { 'content-type': 'text/plain' },
       body: 'x',
@@ -114,8 +89,8 @@ describe('access to the API', () => {
   });
 
   test('an address that shows wrong keys is refused unheard for a while, and no key gets into the log', async () => {
-    await api.close();
-    await listen();
+    await rig.close();
+    await rig.listen();
     for (let i = 0; i < ATTEMPTS; i++) {
       const { status, code, headers } = await ask(`Bearer guess-${i}`);
       assert.deepEqual([status, code], [401, 'key_invalid']);
@@ -125,19 +100,16 @@ describe('access to the API', () => {
     assert.deepEqual([status, code], [429, 'too_many_attempts']);
     assert.match(headers.get('retry-after')!, /^[1-6]$/);
     assert.equal((await ask(null, '/page')).status, 200);
-    const refused = lines.filter((line) => line.includes('wrong API key'));
+    const refused = rig.lines.filter((line) => line.includes('wrong API key'));
     assert.equal(refused.length, 2, 'one line for the many, each time that the API was started');
     assert.match(refused[1], /address=127\.0\.0\.1/);
-    assert.doesNotMatch(lines.join(''), /guess|Bearer/);
+    assert.doesNotMatch(rig.lines.join(''), /guess|Bearer/);
   });
 
-  test('a route that does not say what it requires cannot be registered', () => {
-    const logger = createLogger(() => {});
-    const publisher = { publish: async () => [] };
-    const parts = { publisher, status: () => ({}), host: '127.0.0.1', keys, logger };
-    assert.throws(
-      () => createApi({ ...parts, routes: [(app) => app.get('/open', async () => ({}))] }),
-      /GET \/open does not say/,
-    );
+  test('a route that does not say what it requires cannot be registered', async () => {
+    const open: Routes = (app) => {
+      app.get('/open', async () => ({}));
+    };
+    await assert.rejects(new ApiRig({ routes: [open] }).listen(), /GET \/open does not say/);
   });
 });

@@ -5,81 +5,43 @@ import { connect } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { API_BODY_BYTES_MAX, BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
-import { LogError, type NewPublication } from '../log/log.js';
-import { createLogger } from '../manager/logger.js';
-import type { Receipt } from '../manager/receipts.js';
-import { type Api, createApi } from './api.js';
-import { ApiKeys } from './keys.js';
-
-interface Answer {
-  status: number;
-  // biome-ignore lint/suspicious/noExplicitAny: the tests look at what came
-  body: any;
-  allow: string | null;
-}
+import { LogError } from '../log/log.js';
+import { ApiRig } from './testing/api-rig.js';
 
 describe('the HTTP API', () => {
-  let api: Api;
-  let port: number;
-  let published: { channel: string; kind: number; data: string; id?: string }[] = [];
+  const rig = new ApiRig();
+  const send = (method: string, path: string, body?: string, type?: string) =>
+    rig.send(method, path, { ...(body !== undefined && { body }), ...(type !== undefined && { type }) });
+  const publish = (body: unknown) => rig.post('/v1/publish', body);
+  const published = () => rig.published.map(({ data, ...rest }) => ({ ...rest, data: data.toString() }));
+  const cursor = (sequence: number) => `${rig.log.epoch}-${sequence}`;
 
-  const lines: string[] = [];
-
-  before(async () => {
-    const logger = createLogger((line) => lines.push(line));
-    const publish = async (batch: readonly NewPublication[]): Promise<Receipt[]> =>
-      batch.map(({ channel, data, ...rest }) => {
-        if (channel === 'bug') throw new Error('a bug');
-        if (channel === 'full') throw new LogError('ELOGFULL', 'the disk is full', 'make room');
-        const duplicate = rest.id !== undefined && published.some(({ id }) => id === rest.id);
-        const sequence = published.push({ channel, data: data.toString(), ...rest });
-        const receivers = channel === 'alice' ? 2 : 0;
-        return {
-          cursor: `e-${sequence}`,
-          sequence,
-          status: receivers > 0 ? 'delivered' : 'queued',
-          receivers,
-          duplicate,
-        };
-      });
-    const keys = new ApiKeys(null);
-    api = createApi({ publisher: { publish }, status: () => ({ pid: 7 }), host: '127.0.0.1', keys, logger });
-    port = await api.listen('127.0.0.1', 0);
-  });
-  beforeEach(() => {
-    published = [];
-  });
-  after(() => api.close());
-
-  async function send(method: string, path: string, body?: string, type = 'application/json'): Promise<Answer> {
-    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': type };
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers, body: body ?? null });
-    return { status: response.status, body: await response.json(), allow: response.headers.get('allow') };
-  }
-
-  const publish = (body: unknown) => send('POST', '/v1/publish', JSON.stringify(body));
+  before(() => rig.listen());
+  beforeEach(() => rig.reset());
+  after(() => rig.close());
 
   test('one publication answers with its cursor, what became of it, and its receivers', async () => {
+    rig.receivers = { alice: 2 };
     const { status, body } = await publish({ channel: 'alice', data: 'hello' });
-    assert.deepEqual([status, body], [200, { cursor: 'e-1', status: 'delivered', receivers: 2 }]);
+    assert.deepEqual([status, body], [200, { cursor: cursor(1), status: 'delivered', receivers: 2 }]);
   });
 
   test('data that is nested too deeply, and bytes that are not UTF-8, are the mistake of whoever sent them', async () => {
     const deep = `[{"channel":"a","data":1},{"channel":"a","data":${'['.repeat(100_000)}${']'.repeat(100_000)}}]`;
     const nested = await send('POST', '/v1/publish', deep);
     assert.deepEqual([nested.status, nested.body.error.field], [400, '[1].data']);
-    const response = await fetch(`http://127.0.0.1:${port}/v1/publish`, {
+    const response = await fetch(`${rig.url}/v1/publish`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: Buffer.from('{"channel":"caf\xe9","data":1}', 'latin1'),
     });
-    assert.deepEqual([response.status, published], [400, []]);
+    assert.deepEqual([response.status, published()], [400, []]);
   });
 
   test('a string is published as its text, anything else as its JSON', async () => {
     for (const data of ['text "ü"', { a: [1] }, null, 0, false, '']) await publish({ channel: 'bob', data });
     assert.deepEqual(
-      published.map(({ kind, data }) => [kind, data]),
+      published().map(({ kind, data }) => [kind, data]),
       [
         [KIND_TEXT, 'text "ü"'],
         [KIND_JSON, '{"a":[1]}'],
@@ -91,18 +53,35 @@ describe('the HTTP API', () => {
     );
     const odd = '{"__proto__":{"x":1},"constructor":{"prototype":{}}}';
     assert.equal((await send('POST', '/v1/publish', `{"channel":"bob","data":${odd}}`)).status, 200);
-    assert.equal(published.at(-1)?.data, odd);
+    assert.equal(published().at(-1)?.data, odd);
   });
 
   test('a batch answers in its order', async () => {
+    rig.receivers = { alice: 2 };
     const { status, body } = await publish([
       { channel: 'alice', data: 1 },
       { channel: 'bob', data: 2 },
     ]);
     assert.equal(status, 200);
     assert.deepEqual(body, [
-      { cursor: 'e-1', status: 'delivered', receivers: 2 },
-      { cursor: 'e-2', status: 'queued', receivers: 0 },
+      { cursor: cursor(1), status: 'delivered', receivers: 2 },
+      { cursor: cursor(2), status: 'queued', receivers: 0 },
+    ]);
+  });
+
+  test('without a receipt the answer is the place in the log; of a batch those are waited for that ask', async () => {
+    rig.receivers = { alice: 2 };
+    const { body } = await publish({ channel: 'alice', data: 1, receipt: false });
+    assert.deepEqual(body, { cursor: cursor(1) });
+    const batch = await publish([
+      { channel: 'alice', data: 1, receipt: false, id: 'x' },
+      { channel: 'alice', data: 2, receipt: true },
+      { channel: 'alice', data: 1, receipt: false, id: 'x' },
+    ]);
+    assert.deepEqual(batch.body, [
+      { cursor: cursor(2) },
+      { cursor: cursor(3), status: 'delivered', receivers: 2 },
+      { cursor: cursor(2), duplicate: true },
     ]);
   });
 
@@ -113,13 +92,14 @@ describe('the HTTP API', () => {
       { channel: 'bob', data: 1, id },
     ]);
     assert.deepEqual(body, [
-      { cursor: 'e-1', status: 'queued', receivers: 0 },
-      { cursor: 'e-2', status: 'queued', receivers: 0, duplicate: true },
+      { cursor: cursor(1), status: 'queued', receivers: 0 },
+      { cursor: cursor(1), status: 'queued', receivers: 0, duplicate: true },
     ]);
-    assert.deepEqual(published[0], { channel: 'bob', kind: KIND_JSON, data: '1', id });
+    assert.deepEqual(published()[0], { channel: 'bob', kind: KIND_JSON, data: '1', id });
   });
 
   test('what the log cannot keep is 503, without the particulars of the machine', async () => {
+    rig.failures = { full: new LogError('ELOGFULL', 'the disk is full', 'make room') };
     const { status, body } = await publish({ channel: 'full', data: 1 });
     assert.deepEqual([status, body.error.code], [503, 'log_failed']);
     assert.doesNotMatch(body.error.message, /disk/);
@@ -136,6 +116,7 @@ describe('the HTTP API', () => {
       [{ channel: 'a\u0000b', data: 1 }, 'channel'],
       [{ channel: 'a\ud800', data: 1 }, 'channel'],
       [{ ...good, other: 1 }, 'other'],
+      [{ ...good, receipt: 'yes' }, 'receipt'],
       [{ ...good, id: '' }, 'id'],
       [{ ...good, id: 7 }, 'id'],
       [{ ...good, id: 'ü'.repeat(65) }, 'id'],
@@ -159,7 +140,7 @@ describe('the HTTP API', () => {
     }
     const broken = await send('POST', '/v1/publish', '{"channel":');
     assert.deepEqual([broken.status, broken.body.error.code], [400, 'invalid']);
-    assert.deepEqual(published, []);
+    assert.deepEqual(published(), []);
   });
 
   test('names of 128 bytes pass, whatever script they are in', async () => {
@@ -176,9 +157,9 @@ describe('the HTTP API', () => {
       { channel: 'bob', data: `${fits}m` },
     ]);
     assert.deepEqual([large.status, large.body.error.code, large.body.error.field], [413, 'too_large', '[1].data']);
-    assert.equal(published.length, 1);
+    assert.equal(published().length, 1);
     const headers = { 'content-type': 'application/json', 'content-length': API_BODY_BYTES_MAX + 1 };
-    const request = httpRequest({ port, method: 'POST', path: '/v1/publish', headers });
+    const request = httpRequest({ port: rig.port, method: 'POST', path: '/v1/publish', headers });
     request.on('error', () => {});
     request.write('[');
     const [response] = await once(request, 'response');
@@ -198,20 +179,21 @@ describe('the HTTP API', () => {
       ['localhost:9001', 200],
       ['[::1]:9001', 200],
     ] as const) {
-      const socket = connect(port, '127.0.0.1');
+      const socket = connect(rig.port, '127.0.0.1');
       socket.end(`GET /v1/status HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
       const [chunk] = await once(socket, 'data');
       assert.match(String(chunk), new RegExp(`^HTTP/1.1 ${expected} `), host);
     }
-    assert.deepEqual(published, []);
+    assert.deepEqual(published(), []);
   });
 
   test('a bug is 500 without its particulars, which are in the log', async () => {
+    rig.failures = { bug: new Error('a bug') };
     const { status, body } = await publish({ channel: 'bug', data: 1 });
     assert.deepEqual([status, body.error.code], [500, 'internal']);
     assert.doesNotMatch(body.error.message, /a bug/);
-    assert.equal(lines.length, 1);
-    assert.match(lines[0]!, /error request failed url=\/v1\/publish stack="Error: a bug/);
+    assert.equal(rig.lines.length, 1);
+    assert.match(rig.lines[0], /error request failed url=\/v1\/publish stack="Error: a bug/);
   });
 
   test('what is no request is answered in JSON too, and ends its connection', async () => {
@@ -221,7 +203,7 @@ describe('the HTTP API', () => {
       ['GET /%zz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n', 400],
     ];
     for (const [bytes, status] of cases) {
-      const socket = connect(port, '127.0.0.1');
+      const socket = connect(rig.port, '127.0.0.1');
       let answer = '';
       socket.on('data', (chunk) => (answer += chunk));
       socket.write(bytes);
@@ -236,7 +218,10 @@ describe('the HTTP API', () => {
     const unknown = await send('GET', '/v1/nothing?x');
     assert.deepEqual([unknown.status, unknown.body.error.code], [404, 'not_found']);
     const wrong = await send('GET', '/v1/publish?x=1');
-    assert.deepEqual([wrong.status, wrong.body.error.code, wrong.allow], [405, 'method_not_allowed', 'POST']);
+    assert.deepEqual(
+      [wrong.status, wrong.body.error.code, wrong.headers.get('allow')],
+      [405, 'method_not_allowed', 'POST'],
+    );
     assert.equal((await send('DELETE', '/v1/status')).status, 405);
   });
 });

@@ -9,13 +9,16 @@ import { isUtf8 } from 'node:buffer';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { API_BODY_BYTES_MAX, CHANNEL_NAME_BYTES_MAX } from '../limits.js';
 import { isLoopback } from '../loopback.js';
+import type { Audience } from '../manager/audience.js';
 import type { Logger } from '../manager/logger.js';
-import type { Publisher } from '../manager/publisher.js';
 import { Access, addAccessChecks } from './access.js';
 import { ApiError, addErrorAnswers, answerFrameworkError, refuseConnection } from './errors.js';
 import type { ApiKeys } from './keys.js';
 import { addMethodAnswers } from './methods.js';
-import { addPublishRoutes } from './routes/publish.js';
+import { addDescription } from './openapi.js';
+import { addChannelRoutes, type ChannelRoutesParts } from './routes/channels.js';
+import { addDisconnectRoutes } from './routes/disconnect.js';
+import { addPublishRoutes, type PublishRoutesParts } from './routes/publish.js';
 import { addStatusRoutes } from './routes/status.js';
 import { FORMATS } from './schemas.js';
 
@@ -38,7 +41,9 @@ const CONNECTIONS_MAX = 1024;
 export type Routes = (app: FastifyInstance, access: Access) => void;
 
 export interface ApiOptions {
-  publisher: Pick<Publisher, 'publish'>;
+  publisher: PublishRoutesParts['publisher'];
+  log: ChannelRoutesParts['log'];
+  audience: Audience;
   /** What GET /v1/status answers. */
   status: () => object;
   /** Where it will listen: decides whether Host is checked. */
@@ -56,7 +61,7 @@ export interface Api {
   close(): Promise<void>;
 }
 
-export function createApi({ publisher, status, host, keys, logger, routes = [] }: ApiOptions): Api {
+export function createApi({ status, host, keys, logger, routes = [], ...parts }: ApiOptions): Api {
   const app = Fastify({
     bodyLimit: API_BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -71,15 +76,24 @@ export function createApi({ publisher, status, host, keys, logger, routes = [] }
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, formats: FORMATS } },
   });
   app.server.maxConnections = CONNECTIONS_MAX;
+  // The schemas of answers are the description's; what is sent is what there is.
+  app.setSerializerCompiler(() => JSON.stringify);
   readOnlyJson(app);
+  readNumbers(app);
   addErrorAnswers(app, logger);
   const access = new Access(keys, logger);
   addAccessChecks(app, access, isLoopback(host));
   addMethodAnswers(app);
 
-  addPublishRoutes(app, publisher);
-  addStatusRoutes(app, status);
-  for (const add of routes) add(app, access);
+  // Routes come after what watches them, which is there only when it has been loaded.
+  void app.register(async (scope) => {
+    await addDescription(scope);
+    addPublishRoutes(scope, parts);
+    addChannelRoutes(scope, parts);
+    addDisconnectRoutes(scope, parts.audience);
+    addStatusRoutes(scope, status);
+    for (const add of routes) add(scope, access);
+  });
 
   return {
     listen: async (address, port) => {
@@ -99,5 +113,19 @@ function readOnlyJson(app: FastifyInstance): void {
     // Decoded leniently, a wrong byte in a channel's name would make it another channel.
     if (isUtf8(body)) parseJson(request, body.toString(), done);
     else done(new ApiError(400, 'invalid', 'the body is not UTF-8'));
+  });
+}
+
+/** A query has texts; where its schema wants a whole number, digits are one. Bodies are not touched: there "5" is no number. */
+function readNumbers(app: FastifyInstance): void {
+  app.addHook('preValidation', async ({ query, routeOptions }) => {
+    const { properties = {} } = (routeOptions.schema?.querystring ?? {}) as { properties?: Record<string, object> };
+    const texts = query as Record<string, unknown>;
+    for (const [name, schema] of Object.entries(properties)) {
+      const text = texts[name];
+      if ('type' in schema && schema.type === 'integer' && typeof text === 'string' && /^\d{1,15}$/.test(text)) {
+        texts[name] = Number(text);
+      }
+    }
   });
 }

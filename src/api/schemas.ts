@@ -47,3 +47,42 @@ export const errorSchema = {
 function isPublicationId(id: string): boolean {
   return id.length > 0 && Buffer.byteLength(id) <= PUBLICATION_ID_BYTES_MAX && !/\p{Surrogate}/u.test(id);
 }
+
+/** What a route is in the API's description. @param tag groups routes */
+export function describe(tag: string, summary: string, description: readonly string[] = []): object {
+  return { tags: [tag], summary, ...(description.length > 0 && { description: description.join('\n\n') }) };
+}
+
+/** The size of a page. */
+export function limitSchema(fallback: number, maximum: number): object {
+  return { type: 'integer', minimum: 1, maximum, default: fallback };
+}
+
+/** In pages. */
+export const pageSchema = {
+  next: { type: 'string', description: '`after` of the next page; absent on the last one.' },
+};
+
+/** In answers that were collected from all workers. */
+export const incompleteSchema = {
+  incomplete: { const: true, description: 'A worker did not answer in time: what it has is missing here.' },
+};
+
+export const cursorSchema = { type: 'string', description: 'A place in the log: `<epoch>-<sequence>`.' };
+
+export const messageSchema = {
+  type: 'object',
+  required: ['channel', 'cursor', 'data', 'time'],
+  additionalProperties: false,
+  properties: {
+    channel: channelSchema,
+    cursor: cursorSchema,
+    data: { description: 'What was published: any JSON.' },
+    time: { type: 'integer', description: 'When the log took it, in milliseconds since 1970, UTC.' },
+  },
+};
+
+/** Members of an answer, by the name of each; those in `required` are always there. */
+export function answerSchema(description: string, required: readonly string[], properties: object): object {
+  return { description, type: 'object', required, additionalProperties: false, properties };
+}

@@ -7,7 +7,7 @@
  */
 
 import { ApiError } from '../api/errors.js';
-import { encodePublication } from '../api/routes/publish.js';
+import { encodePublication } from '../api/publications.js';
 import { FORMAT_RULES, FORMATS, type FormatName } from '../api/schemas.js';
 import { isOperational } from '../cli/errors.js';
 import { BATCH_PUBLICATIONS_MAX } from '../limits.js';

@@ -56,6 +56,7 @@ describe('the queue over links', () => {
       sequence: 1,
       status: 'delivered',
       receivers: 3,
+      incomplete: false,
       duplicate: false,
     });
     assert.equal(owed('ünï'), undefined);

@@ -23,6 +23,7 @@ import type { Log, LogError, NewPublication } from '../log/log.js';
 import { classicHost, isLoopback } from '../loopback.js';
 import { Metrics } from '../metrics/metrics.js';
 import { packageVersion } from '../version.js';
+import { Audience } from './audience.js';
 import { ClassicPort } from './classic-port.js';
 import { ClientAccess } from './client-access.js';
 import { type ClientPorts, formatAddress, openClientPorts } from './client-ports.js';
@@ -176,6 +177,8 @@ export class Manager {
     });
     this.#api = createApi({
       publisher,
+      log,
+      audience: new Audience(this.#server),
       status,
       host: options.apiHost,
       keys: this.#apiKeys,

@@ -183,6 +183,13 @@ export class Publisher {
   }
 
   #receipt(sequence: number, duplicate: boolean): Receipt {
-    return { cursor: `${this.#log.epoch}-${sequence}`, sequence, status: 'queued', receivers: 0, duplicate };
+    return {
+      cursor: `${this.#log.epoch}-${sequence}`,
+      sequence,
+      status: 'queued',
+      receivers: 0,
+      incomplete: false,
+      duplicate,
+    };
   }
 }

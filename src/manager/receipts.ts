@@ -23,6 +23,8 @@ export interface Receipt {
   status: 'delivered' | 'queued';
   /** Connections that were handed it whole. */
   receivers: number;
+  /** Not all verdicts came in time: there may be more receivers. */
+  incomplete: boolean;
   /** The id was known, and this is the first one's place. It was not sent again. */
   duplicate: boolean;
 }
@@ -74,7 +76,9 @@ export class Receipts {
       const batch: Batch = { receipts, resolve, deadlineMs: this.#now() + this.#timeoutMs, waiting: 0 };
       for (let i = 0; i < receipts.length; i++) {
         const receipt = receipts[i]!;
-        if (verdicts[i] === 0 || this.#waiting.size >= RECEIPTS_WAITING_MAX) continue;
+        if (verdicts[i] === 0) continue;
+        receipt.incomplete = true;
+        if (this.#waiting.size >= RECEIPTS_WAITING_MAX) continue;
         this.#waiting.set(receipt.sequence, { receipt, batch, verdicts: verdicts[i]! });
         batch.waiting++;
       }
@@ -94,7 +98,9 @@ export class Receipts {
   /** One of the verdicts on the publication is complete. Without effect where nobody waits for it. */
   settled(sequence: number): void {
     const waiting = this.#waiting.get(sequence);
-    if (waiting !== undefined && --waiting.verdicts === 0) this.#tell(sequence, waiting);
+    if (waiting === undefined || --waiting.verdicts > 0) return;
+    waiting.receipt.incomplete = false;
+    this.#tell(sequence, waiting);
   }
 
   /** Tells all who wait what is known. */

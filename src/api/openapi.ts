@@ -50,6 +50,7 @@ export async function addDescription(app: FastifyInstance): Promise<void> {
         { name: 'publish', description: 'Messages to channels.' },
         { name: 'channels', description: 'Who is on them, and what was published.' },
         { name: 'admin', description: 'Clients and the server.' },
+        { name: 'operation', description: 'The server as a whole.' },
       ],
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'An API key.' } } },
     },
@@ -63,6 +64,10 @@ export async function addDescription(app: FastifyInstance): Promise<void> {
   app.get('/v1/openapi.json', { config: { require: 'nothing' } }, async () => app.swagger());
 }
 
+function takesAnything({ body, querystring, params }: FastifySchema): boolean {
+  return (body ?? querystring ?? params) !== undefined;
+}
+
 /** Adds what a route need not say itself: the right, and the errors that all have. */
 function describeRoute(schema: FastifySchema, require: Requirement = 'nothing'): FastifySchema {
   const open = require === 'nothing';
@@ -70,6 +75,7 @@ function describeRoute(schema: FastifySchema, require: Requirement = 'nothing'):
   const errors = Object.entries(ERRORS).filter(
     ([status]) =>
       !(status in (response as object)) &&
+      (takesAnything(schema) || status !== '400') &&
       (schema.body !== undefined || !BODY_ERRORS.includes(status)) &&
       (!open || !KEY_ERRORS.includes(status)),
   );

@@ -21,6 +21,7 @@ export type ClientMessage =
   | { type: 'subscribe'; channels: string[]; ref: string }
   | { type: 'unsubscribe'; channels: string[]; ref: string }
   | { type: 'publish'; publication: ClientPublication; ref: string }
+  | { type: 'token'; token: string; ref: string }
   | { type: 'ping'; ref: string }
   | { type: 'error'; refusal: Refusal; ref: string };
 
@@ -29,6 +30,7 @@ const MEMBERS: Readonly<Record<string, readonly string[]>> = {
   subscribe: ['channel', 'channels', 'after'],
   unsubscribe: ['channel', 'channels'],
   publish: ['channel', 'data', 'id'],
+  token: ['token'],
   ping: [],
 };
 
@@ -43,7 +45,9 @@ export function parseClientMessage(text: string, cursor: Cursor, allowed: Publis
   try {
     value = JSON.parse(text);
   } catch (error) {
-    return refused(invalid(`no JSON: ${(error as SyntaxError).message}`), '');
+    // What V8 says quotes the text, and nothing of a token is repeated.
+    const why = text.includes('"token"') ? '' : `: ${(error as SyntaxError).message}`;
+    return refused(invalid(`no JSON${why}`), '');
   }
   if (!isObject(value)) return refused(invalid('a message must be a JSON object'), '');
   const ref = refOf(value['ref']);
@@ -71,6 +75,11 @@ export function parseClientMessage(text: string, cursor: Cursor, allowed: Publis
       const publication = publicationOf(value, allowed);
       return isRefusal(publication) ? refused(publication, ref) : { type, publication, ref };
     }
+    case 'token': {
+      const { token } = value;
+      if (typeof token === 'string' && token !== '') return { type, token, ref };
+      return refused(invalid('token must be a string, and not empty', 'token'), ref);
+    }
     default:
       return { type: 'ping', ref };
   }
@@ -87,6 +96,12 @@ export function unsubscribedAnswer(channels: readonly string[], ref: string): st
 
 export function publishedAnswer(cursor: string, duplicate: boolean, ref: string): string {
   return `{"type":"published","cursor":"${cursor}"${duplicate ? ',"duplicate":true' : ''}${refMember(ref)}}`;
+}
+
+/** Answer to `token`. @param expiresAtMs of the new one; Infinity: it does not expire */
+export function tokenAnswer(expiresAtMs: number, ref: string): string {
+  const expires = Number.isFinite(expiresAtMs) ? `,"expiresAt":${Math.round(expiresAtMs)}` : '';
+  return `{"type":"token"${expires}${refMember(ref)}}`;
 }
 
 export function pongAnswer(ref: string): string {

@@ -18,7 +18,16 @@ export interface ClientPublication {
 
 /** Why a request is refused, for its answer. */
 export interface Refusal {
-  code: 'invalid' | 'forbidden' | 'too_large' | 'too_many_channels' | 'unavailable';
+  code:
+    | 'invalid'
+    | 'forbidden'
+    | 'too_large'
+    | 'too_many_channels'
+    | 'unavailable'
+    | 'token_required'
+    | 'token_invalid'
+    | 'token_expired'
+    | 'rate_limited';
   message: string;
   /** Which part of a request is meant, as `channel` or `[3].data`. */
   field?: string;
@@ -31,6 +40,10 @@ export const REFUSAL_STATUS: Readonly<Record<Refusal['code'], number>> = {
   too_large: 413,
   too_many_channels: 400,
   unavailable: 503,
+  token_required: 401,
+  token_invalid: 401,
+  token_expired: 401,
+  rate_limited: 503,
 };
 
 /** There is no manager, or its log could not keep the publication. */

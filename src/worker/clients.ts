@@ -143,25 +143,17 @@ export class Clients {
     this.#wire = new Wire(parts.buffers);
     this.#control = new ConnectionControl(parts, this);
     this.access = new Access(parts.connections.capacity, parts.reports, parts.wallClock);
+    this.arrivals = new Arrivals({ ...parts, control: this.#control });
     const { identities } = this.access;
-    const shared = { ...parts, control: this.#control, wire: this.#wire, access: this.access, identities };
+    const failures = parts.failures ?? this.arrivals;
+    const shared = { ...parts, control: this.#control, wire: this.#wire, access: this.access, identities, failures };
     this.queue = new QueueWaiters({ ...shared, subscriptions: parts.waiters, classic: this.#classic });
     this.streams = new Streams({ ...shared, subscriptions: parts.subscribers });
     this.posts = new Posts(shared);
     this.#webSockets = new WebSockets({ ...shared, streams: this.streams, posts: this.posts });
-    this.arrivals = new Arrivals(shared);
     this.disconnects = new Disconnects({ ...shared, streams: this.streams });
     const { queue, streams, posts, disconnects } = this;
-    const served = {
-      ...shared,
-      failures: parts.failures ?? this.arrivals,
-      classic: this.#classic,
-      queue,
-      streams,
-      posts,
-      disconnects,
-    };
-    this.#reception = new Reception(served, this);
+    this.#reception = new Reception({ ...shared, classic: this.#classic, queue, streams, posts, disconnects }, this);
     this.#head = this.#reception.head;
   }
 

@@ -156,6 +156,17 @@ export class Streams {
     return count;
   }
 
+  /** The names of the channels that a connection is on. */
+  channelsOf(connection: number): string[] {
+    const subscriptions = this.#subscriptions;
+    const names: string[] = [];
+    for (let row = subscriptions.firstRow(connection); row !== NONE; row = subscriptions.nextRow(row)) {
+      const length = subscriptions.copyName(subscriptions.channelOf(row), this.#name, 0);
+      names.push(Buffer.from(this.#name.subarray(0, length)).toString());
+    }
+    return names;
+  }
+
   /** Whether a connection is on the channel of this name. */
   isOn(connection: number, name: Uint8Array): boolean {
     const channel = this.#subscriptions.find(name, 0, name.length);

@@ -22,6 +22,7 @@ import {
   refusedAnswer,
   unsubscribedAnswer,
 } from '../transports/messages.js';
+import type { Refusal } from '../transports/publishing.js';
 import { deflateMessage } from '../websocket/deflate.js';
 import {
   CLOSE_GOING_AWAY,
@@ -37,9 +38,11 @@ import {
 } from '../websocket/frame.js';
 import { type ReaderState, type WebSocketEvents, WebSocketReader } from '../websocket/reader.js';
 import type { Access } from './access.js';
+import type { FailureLimits } from './admissions.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, FLAG_ECHO, FORMAT_SHIFT, PHASE_STREAMING } from './connections.js';
 import type { Posts } from './posts.js';
+import { Renewals } from './renewals.js';
 import type { Streams } from './streams.js';
 import { SubscriptionGroup } from './subscription-group.js';
 import { FORMAT_WEBSOCKET_DEFLATE, inflates } from './wire.js';
@@ -50,6 +53,7 @@ export class WebSockets implements WebSocketEvents {
   readonly #streams: Streams;
   readonly #posts: Posts;
   readonly #access: Access;
+  readonly #renewals: Renewals;
   readonly #reader = new WebSocketReader(this, CLIENT_MESSAGE_BYTES_MAX);
   readonly #echoReader: WebSocketReader;
   readonly #states = new Map<number, ReaderState>();
@@ -64,12 +68,14 @@ export class WebSockets implements WebSocketEvents {
     streams: Streams;
     posts: Posts;
     access: Access;
+    failures: FailureLimits;
   }) {
     this.#connections = parts.connections;
     this.#control = parts.control;
     this.#streams = parts.streams;
     this.#posts = parts.posts;
     this.#access = parts.access;
+    this.#renewals = new Renewals(parts, (connection, json) => this.#say(connection, json));
     this.#echoReader = new WebSocketReader(this, ECHO_BYTES_MAX);
   }
 
@@ -78,7 +84,7 @@ export class WebSockets implements WebSocketEvents {
     const flags = this.#connections.flags[connection];
     const reader = flags & FLAG_ECHO ? this.#echoReader : this.#reader;
     const before = this.#states.get(connection);
-    if (before !== undefined) this.left(connection);
+    if (before !== undefined) this.#dropState(connection);
     const after = reader.read(connection, before, inflates(flags >> FORMAT_SHIFT), bytes, start, end);
     if (after === undefined) return;
     this.#states.set(connection, after);
@@ -88,6 +94,11 @@ export class WebSockets implements WebSocketEvents {
 
   /** A WebSocket departs. */
   left(connection: number): void {
+    this.#renewals.left(connection);
+    this.#dropState(connection);
+  }
+
+  #dropState(connection: number): void {
     const state = this.#states.get(connection);
     if (state === undefined) return;
     this.#statesBytes -= state.bufferedBytes;
@@ -157,6 +168,8 @@ export class WebSockets implements WebSocketEvents {
           refused: (_, refusal) => this.#say(connection, refusedAnswer(refusal, ref)),
         });
         return this.#connections.phase[connection] === PHASE_STREAMING;
+      case 'token':
+        return this.#renewals.renew(connection, message.token, ref);
       case 'ping':
         return this.#say(connection, pongAnswer(ref));
       case 'error':
@@ -165,6 +178,9 @@ export class WebSockets implements WebSocketEvents {
   }
 
   #subscribe(connection: number, names: string[], ref: string): boolean {
+    const forbidden = names.find((name) => !this.#access.maySubscribe(connection, name));
+    if (forbidden !== undefined)
+      return this.#say(connection, refusedAnswer(this.#forbidden(connection, forbidden), ref));
     if (!this.#hasRoom(connection, names)) {
       const message = `a connection may have ${CHANNELS_PER_CONNECTION_MAX} channels at most`;
       return this.#say(connection, refusedAnswer({ code: 'too_many_channels', message }, ref));
@@ -183,6 +199,13 @@ export class WebSockets implements WebSocketEvents {
     }
     this.#streams.start(connection, group, this.#cursor, null);
     return this.#connections.phase[connection] === PHASE_STREAMING;
+  }
+
+  #forbidden(connection: number, name: string): Refusal {
+    if (this.#access.takesTokens && !this.#access.identities.has(connection)) {
+      return { code: 'token_required', message: `a token is needed to subscribe to ${JSON.stringify(name)}` };
+    }
+    return { code: 'forbidden', message: `this connection may not subscribe to ${JSON.stringify(name)}` };
   }
 
   /** Whether the connection may have these channels too; those that it has already do not count. */

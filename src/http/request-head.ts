@@ -47,6 +47,7 @@ export const HEADER_SEC_WEBSOCKET_EXTENSIONS = 16;
 export const HEADER_CONTENT_TYPE = 17;
 /** Of several the last one counts: it is the nearest proxy's. */
 export const HEADER_X_FORWARDED_FOR = 18;
+export const HEADER_SEC_FETCH_SITE = 19;
 
 const HEADER_NAMES = [
   'host',
@@ -68,6 +69,7 @@ const HEADER_NAMES = [
   'sec-websocket-extensions',
   'content-type',
   'x-forwarded-for',
+  'sec-fetch-site',
 ].map(ascii);
 
 /** Fields that say one thing: two of them is an attack or a bug, whatever they say. */
@@ -76,6 +78,7 @@ const SINGLE_HEADERS =
   (1 << HEADER_CONTENT_LENGTH) |
   (1 << HEADER_TRANSFER_ENCODING) |
   (1 << HEADER_ORIGIN) |
+  (1 << HEADER_SEC_FETCH_SITE) |
   (1 << HEADER_AUTHORIZATION) |
   (1 << HEADER_LAST_EVENT_ID) |
   (1 << HEADER_CONTENT_TYPE) |

@@ -8,7 +8,15 @@ import type { TokenFailure } from '../tokens/verifier.js';
 import { jsonAnswer } from './answers.js';
 
 export interface AccessRefusal {
-  code: 'token_required' | 'token_invalid' | 'token_expired' | 'forbidden' | 'invalid' | 'rate_limited' | 'unavailable';
+  code:
+    | 'origin_refused'
+    | 'token_required'
+    | 'token_invalid'
+    | 'token_expired'
+    | 'forbidden'
+    | 'invalid'
+    | 'rate_limited'
+    | 'unavailable';
   /** For people. It never has anything of the token. */
   message: string;
 }
@@ -19,6 +27,7 @@ const STATUS: Readonly<Record<AccessRefusal['code'], number>> = {
   token_invalid: 401,
   token_expired: 401,
   forbidden: 403,
+  origin_refused: 403,
   rate_limited: 503,
   unavailable: 503,
 };
@@ -33,8 +42,19 @@ const CHALLENGES: Partial<Record<AccessRefusal['code'], string>> = {
   forbidden: 'Bearer error="insufficient_scope"',
 };
 
+/** What a page of an origin that is not on the list is told; it cannot read it, and its browser's console says only that. */
+export const ORIGIN_REFUSED: AccessRefusal = {
+  code: 'origin_refused',
+  message: 'pages of this origin may not use this server',
+};
+
 export function tokenRefusal({ code, message }: TokenFailure): AccessRefusal {
   return { code, message: `the token is refused: ${message}` };
+}
+
+/** Whether this is a refusal of this file. */
+export function isAccessCode(error: { code: string; message: string }): error is AccessRefusal {
+  return Object.hasOwn(STATUS, error.code);
 }
 
 export function statusOf({ code }: AccessRefusal): number {

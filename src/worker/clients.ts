@@ -206,6 +206,7 @@ export class Clients {
   accepted(connection: number): void {
     this.#accepted++;
     this.#connections.open(connection);
+    if (this.#control.origins.restricted) this.#control.origins.accepted(connection);
     if (!this.arrivals.active || this.arrivals.accepted(connection)) {
       this.#newcomers[this.#newcomerCount++] = connection;
     }

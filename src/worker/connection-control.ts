@@ -20,6 +20,7 @@ import type { Reactor } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { TimerWheel } from '../reactor/timer-wheel.js';
 import { type Connections, FLAG_EXCESS, PHASE_LINGERING } from './connections.js';
+import { Origins } from './origins.js';
 
 export interface ControlEvents {
   /** The connection is about to be forgotten, or to linger: take it out of every table, by its phase. */
@@ -41,6 +42,7 @@ export class ConnectionControl {
   readonly #slow = new Map<number, { pending: number; timeouts: number }>();
   /** The time of this turn's first event that needed one; NaN until then. */
   #turnMs = Number.NaN;
+  readonly origins: Origins;
   /** Refused requests by status code. */
   readonly rejected: Record<string, number> = {};
   /** Connections that the server ended before they were done, by reason. */
@@ -63,6 +65,7 @@ export class ConnectionControl {
     this.#timers = parts.timers;
     this.#clock = parts.clock;
     this.#events = events;
+    this.origins = new Origins(parts.connections.capacity);
   }
 
   // ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,6 +114,7 @@ export class ConnectionControl {
    * @returns false where the connection belongs to nobody any more
    */
   answer(connection: number, answer: Uint8Array, persists: boolean): boolean {
+    if (this.origins.restricted) answer = this.origins.answer(connection, answer);
     if (this.sendCopy(connection, answer, !persists) < 0) return false;
     if (!persists) {
       this.linger(connection);

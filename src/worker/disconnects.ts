@@ -8,6 +8,7 @@
 
 import { type DisconnectAdvice, retryAfterSeconds } from '../link/advice.js';
 import type { Reactor } from '../reactor/reactor.js';
+import { accessAnswer, isAccessCode } from '../transports/access.js';
 import { unavailableAnswer } from '../transports/answers.js';
 import type { ConnectionControl } from './connection-control.js';
 import {
@@ -91,6 +92,10 @@ export class Disconnects {
 
   #refuse(connection: number, { code, reason, afterMs }: DisconnectAdvice): void {
     const retryAfterS = retryAfterSeconds(afterMs);
-    this.#control.answer(connection, unavailableAnswer({ code, message: reason }, retryAfterS, Date.now()), false);
+    const error = { code, message: reason };
+    const answer = isAccessCode(error)
+      ? accessAnswer(error, false, retryAfterS, Date.now())
+      : unavailableAnswer(error, retryAfterS, Date.now());
+    this.#control.answer(connection, answer, false);
   }
 }

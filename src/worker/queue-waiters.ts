@@ -102,7 +102,7 @@ export class QueueWaiters {
     for (let connection = subscriptions.first(channel); connection !== NONE; ) {
       const following = subscriptions.next(connection);
       this.#stopWaiting(connection);
-      const result = this.#reactor.send(connection, this.#encoded(connection), true);
+      const result = this.#send(connection, this.#encoded(connection));
       if (result === SEND_DONE) {
         receivers++;
         control.finish(connection);
@@ -119,6 +119,16 @@ export class QueueWaiters {
     classic.end();
     this.messagesSent += receivers;
     this.#handOuts.begun(handOut, sequence, receivers, pending);
+  }
+
+  /** @param buffer shared by all who get the same bytes: an answer that names an origin is one's own */
+  #send(connection: number, buffer: number): number {
+    const { origins } = this.#control;
+    if (!origins.restricted) return this.#reactor.send(connection, buffer, true);
+    const own = this.#buffers.copyOf(origins.answer(connection, this.#buffers.bytes(buffer)));
+    const result = this.#reactor.send(connection, own, true);
+    this.#buffers.release(own);
+    return result;
   }
 
   /** The pending message of a connection in PHASE_SENDING is with the kernel, whole. */

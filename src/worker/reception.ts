@@ -7,7 +7,7 @@ import { METHOD_HEAD, parseRequestHead, RequestHead } from '../http/request-head
 import { CONTINUE } from '../http/response.js';
 import { KEEP_ALIVE_IDLE_MS } from '../limits.js';
 import type { ClientPolicy } from '../link/policy.js';
-import { type AccessRefusal, adviceOf, statusOf } from '../transports/access.js';
+import { type AccessRefusal, adviceOf, ORIGIN_REFUSED, statusOf } from '../transports/access.js';
 import { ANSWER, type ClassicTransport, POLL } from '../transports/classic.js';
 import {
   FORMAT_POLL,
@@ -69,6 +69,9 @@ export interface ReceptionEvents {
   received(connection: number, bytes: Uint8Array, start: number, end: number): void;
 }
 
+/** All but what any page may have: pages, preflights, refusals. */
+const concernsChannels = (route: number): boolean => route !== ROUTE_ANSWER && route < 400;
+
 /** The requests that listen. */
 const isHeld = (route: number): boolean => route >= ROUTE_POLL && route <= ROUTE_WEBSOCKET;
 
@@ -111,6 +114,7 @@ export class Reception {
   /** What clients may do from now on. */
   applyPolicy(policy: ClientPolicy): void {
     this.#access.apply(policy);
+    this.#control.origins.apply(policy.origins);
     this.#requests.publishing = this.#access.publishing;
   }
 
@@ -124,6 +128,11 @@ export class Reception {
     const requests = this.#requests;
     const { head } = this;
     const route = requests.route(bytes, head);
+    const { origins } = this.#control;
+    if (origins.restricted && !origins.note(connection, bytes, head) && concernsChannels(route)) {
+      this.admissions.refuse(connection, ORIGIN_REFUSED, head.method === METHOD_HEAD);
+      return bodyStart;
+    }
     switch (route) {
       case ROUTE_CLASSIC:
         return this.#classicRequest(connection, bytes, start, bodyStart, end);
@@ -290,6 +299,8 @@ export class Reception {
 
   /** @param head the response up to the first message; borrowed */
   #stream(connection: number, format: number, head: Uint8Array): void {
+    const { origins } = this.#control;
+    if (origins.restricted) head = origins.answer(connection, head);
     const group = this.#subscribe(connection);
     if (group === null) return;
     this.#connections.phase[connection] = PHASE_STREAMING;

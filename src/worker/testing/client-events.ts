@@ -17,6 +17,10 @@ export interface ClientEvent {
   code?: string | number;
   message?: string;
   duplicate?: boolean;
+  /** Of a disconnect. */
+  reconnect?: boolean;
+  /** Of a token. */
+  expiresAt?: number;
 }
 
 /** Splits a response into its head and what follows; null while the head is not whole. */

@@ -3,6 +3,7 @@
  * bytes or events, and what the manager would be told comes out as frames.
  */
 
+import { setImmediate as nodesTurn } from 'node:timers/promises';
 import { type ClientPolicy, OPEN_POLICY } from '../../link/policy.js';
 import { SendBuffers } from '../../reactor/send-buffers.js';
 import { TimerWheel } from '../../reactor/timer-wheel.js';
@@ -158,6 +159,14 @@ export class WorkerRig {
     this.clients.tick();
   }
 
+  /** Lets all verifications of tokens end, and tells what came of them. */
+  async verified(): Promise<void> {
+    while (this.clients.verifying) {
+      await nodesTurn();
+      this.tick(this.nowMs);
+    }
+  }
+
   // ── The manager ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Frames since the last call, in short: `subscribed a`, `read 1 7 a`. */
@@ -219,9 +228,18 @@ export class WorkerRig {
       channels: this.subscribers.channels,
       catchUps: this.clients.streams.catchUps.size,
       partialHeads: this.connections.partialHeads,
+      identities: this.clients.access.identities.size,
       bytes: this.buffers.liveBytes - this.ownBytes,
     };
   }
 }
 
-export const NOTHING_LEFT = { held: 0, subscriptions: 0, channels: 0, catchUps: 0, partialHeads: 0, bytes: 0 };
+export const NOTHING_LEFT = {
+  held: 0,
+  subscriptions: 0,
+  channels: 0,
+  catchUps: 0,
+  partialHeads: 0,
+  identities: 0,
+  bytes: 0,
+};

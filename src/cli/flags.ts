@@ -42,11 +42,7 @@ export function runDirectoryFlag(): Option {
 
 /** Declares the options of `serve` (and of `start`, which passes them on). */
 export function addServeFlags(command: Command): Command {
-  addAccessFlags(command);
-  addApiFlags(command);
-  addOperationFlags(command);
-  addStormFlags(command);
-  return command
+  command
     .addOption(flag('--host <ip>', 'address for clients', parseHost, '127.0.0.1'))
     .addOption(flag('--api-host <ip>', 'address for the API', parseHost, '127.0.0.1'))
     .addOption(
@@ -126,6 +122,10 @@ export function addServeFlags(command: Command): Command {
       ),
     )
     .addOption(reactorFlag());
+  addAccessFlags(command);
+  addApiFlags(command);
+  addStormFlags(command);
+  return addOperationFlags(command);
 }
 
 /** `--reactor`, of the server and of the tester. */

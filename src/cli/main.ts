@@ -3,6 +3,13 @@
 import { describeFailure } from './errors.js';
 import { createProgram, usageHint } from './program.js';
 
+// Whoever reads the output may go away (`serve | head`); that is no reason to drop a million clients.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 const program = createProgram();
 try {
   await program.parseAsync(process.argv);

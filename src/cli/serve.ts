@@ -53,12 +53,6 @@ async function serve(
   notes: string[],
   args: readonly string[],
 ): Promise<void> {
-  // Whoever reads the output may go away (`serve | head`); that is no reason to drop a million clients.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
   // Loaded here: the other commands are quicker without them.
   const [{ startManager }, { createLogger }] = await Promise.all([
     import('../manager/manager.js'),

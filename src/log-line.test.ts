@@ -17,6 +17,7 @@ test('tokens are taken out of whatever is logged', () => {
     ['bearer  abc", "x', 'bearer  [redacted]", "x'],
     [`wrong: ${JWT}`, 'wrong: [redacted]'],
     ['megacomet.token.eyJhbGci.eyJzdWIi', 'megacomet.token.[redacted]'],
+    [`--api-key mk_${'x'.repeat(43)}.`, '--api-key [redacted].'],
     ['a token is missing', 'a token is missing'],
   ];
   for (const [text, expected] of cases) assert.equal(redact(text), expected);

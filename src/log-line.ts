@@ -37,12 +37,13 @@ export function formatJsonLine(time: string, level: string, message: string, fie
 
 /**
  * Takes secrets out of a text: what follows `Bearer`, the parameter `token` of an address, and anything that looks like a token
- * (RFC 7519). Nothing is meant to log them; this holds where a stranger's words come into a line.
+ * (RFC 7519) or an API key (src/api/keys.ts). Nothing is meant to log them; this holds where a stranger's words come into a line.
  */
 export function redact(text: string): string {
   return text
     .replace(/\b(Bearer\s+)[^\s"',;]+/gi, '$1[redacted]')
     .replace(/([?&](?:access_)?token=)[^&\s"'#]+/gi, '$1[redacted]')
+    .replace(/\bmk_[\w-]{16,}/g, '[redacted]')
     .replace(/\beyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)?/g, '[redacted]');
 }
 

@@ -11,7 +11,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { KIND_RAW } from '../link/frames.js';
 import { LogError, type NewPublication } from '../log/log.js';
 import { CLASSIC_OK, CLASSIC_REASONS, ClassicFrames } from './classic-frames.js';
-import type { Logger } from './logger.js';
+import { atMostEvery, type Logger } from './logger.js';
 import type { Publisher } from './publisher.js';
 import type { Queue } from './queue.js';
 
@@ -21,6 +21,8 @@ const CONNECTIONS_MAX = 256;
 export const IN_FLIGHT_MAX = 10_000;
 /** Bytes on their way into the log above which connections are paused. */
 const PENDING_BYTES_MAX = 16 << 20;
+/** An application that speaks something else dials again: it is said no oftener than this. */
+const REFUSED_LOG_MS = 10_000;
 const PAUSE_LOOK_MS = 5;
 const PAUSE_MS = 1000;
 
@@ -30,14 +32,16 @@ type ClassicQueue = Pick<Queue, 'inFlight'>;
 export class ClassicPort {
   readonly #publisher: ClassicPublisher;
   readonly #queue: ClassicQueue;
-  readonly #logger: Logger;
+  readonly #reportRefused: (peer: string, reason: string) => void;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
   constructor(publisher: ClassicPublisher, queue: ClassicQueue, logger: Logger) {
     this.#publisher = publisher;
     this.#queue = queue;
-    this.#logger = logger;
+    this.#reportRefused = atMostEvery(REFUSED_LOG_MS, (peer, reason) =>
+      logger.warn('classic connection closed', { peer, reason }),
+    );
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
     this.#server.maxConnections = CONNECTIONS_MAX;
   }
@@ -72,7 +76,7 @@ export class ClassicPort {
       if (batch.length > 0) void this.#publish(batch);
       if (result !== CLASSIC_OK) {
         const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-        this.#logger.warn('classic connection closed', { peer, reason: CLASSIC_REASONS[result] });
+        this.#reportRefused(peer, CLASSIC_REASONS[result]!);
         socket.destroy();
       } else if (this.#busier(1)) {
         this.#pause(socket);

@@ -15,21 +15,25 @@ import { serveOptionsHere } from './flags.js';
 import { readSettings } from './settings.js';
 
 export class HangUps {
-  readonly #manager: Manager;
   readonly #logger: Logger;
   readonly #runDirectory: string;
   readonly #args: readonly string[];
   readonly #onTerminal = process.stdin.isTTY === true || process.stdout.isTTY === true;
-  #running: Promise<void> = Promise.resolve();
+  /** Resolves when there is a server to reload. */
+  readonly #serving: Promise<Manager>;
+  #running: Promise<unknown>;
+  /** Told once, when the server is ready: what was signalled before is done then. */
+  serves!: (manager: Manager) => void;
 
   /**
-   * Listens from now on.
+   * Listens from now on: a signal that comes before the server is ready must not end it.
    *
    * @param args of `serve`, as they were on the command line
    * @param end called when the terminal has gone
    */
-  constructor(manager: Manager, logger: Logger, runDirectory: string, args: readonly string[], end: () => void) {
-    this.#manager = manager;
+  constructor(logger: Logger, runDirectory: string, args: readonly string[], end: () => void) {
+    this.#serving = new Promise((resolve) => (this.serves = resolve));
+    this.#running = this.#serving;
     this.#logger = logger;
     this.#runDirectory = runDirectory;
     this.#args = args;
@@ -40,11 +44,12 @@ export class HangUps {
   }
 
   async #reload(): Promise<void> {
+    const manager = await this.#serving;
     const number = (readReloadFile(this.#runDirectory)?.number ?? 0) + 1;
     try {
       const { flags } = readSettings(this.#args);
       const options = serveOptionsHere(flags, () => {});
-      const { changed, fixed } = await this.#manager.reload(options);
+      const { changed, fixed } = await manager.reload(options);
       this.#logger.info('reloaded', { changed: changed.join(' ') || 'nothing but what is in key files' });
       if (fixed.length > 0) this.#logger.warn('not changed while serving', { options: fixed.join(' ') });
       writeReloadFile(this.#runDirectory, { number, error: null, changed, fixed });
@@ -57,12 +62,14 @@ export class HangUps {
   }
 }
 
-/** Whether this process still has a controlling terminal (ENXIO, EIO: it has gone). */
+/** Whether this process still has a controlling terminal, tty(4). */
 function hasTerminal(): boolean {
   try {
     closeSync(openSync('/dev/tty', 'r'));
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENXIO' || code === 'EIO' || code === 'ENOENT' || code === 'EACCES') return false;
+    throw error;
   }
 }

@@ -68,6 +68,7 @@ async function serve(
   const doctorWarnings = await startWarnings(planned, options);
   for (const line of doctorWarnings) logger.warn(line);
   const signals = new StopSignals();
+  const hangUps = new HangUps(logger, options.runDirectory, args, () => signals.end('SIGHUP'));
   void signals.second.then(() => endNow(options.runDirectory, 1));
   let manager: Manager;
   try {
@@ -79,7 +80,7 @@ async function serve(
   const forPeople = options.logFormat === 'text' || process.stdout.isTTY;
   if (forPeople) process.stdout.write(`${greeting(manager, options, process.argv[1])}\n`);
   else logger.info('MegaComet is ready', readyFields(manager, options));
-  new HangUps(manager, logger, options.runDirectory, args, () => signals.end('SIGHUP'));
+  hangUps.serves(manager);
   const name = await Promise.race([signals.first, manager.drained]);
   if (name === 'SIGTERM' && options.storms.drainSeconds > 0) {
     await manager.drain();

@@ -209,13 +209,16 @@ describe('the package, installed elsewhere', () => {
     writeFileSync(join(home, 'package.json'), '{"type":"module"}');
   });
 
-  test('serves, publishes, shows its dashboard and ends with the program', async () => {
+  test('serves, publishes, has dashboard and client library, and ends with the program', async () => {
     const program = `
       import { start } from 'megacomet';
       const server = await start(${JSON.stringify(options('installed'))});
       const { api } = server.addresses;
       const page = await fetch(api + '/');
       const { cursor } = await server.publish('a', 'x');
+      const { connect } = await import('megacomet/client');
+      const library = await fetch('http://' + server.addresses.clients[0] + '/megacomet.js');
+      if (typeof connect !== 'function' || !(await library.text()).includes('connect')) throw new Error('no client');
       console.log(JSON.stringify({ page: page.status, type: page.headers.get('content-type'), cursor }));
       await server.stop();
     `;

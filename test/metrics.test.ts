@@ -41,6 +41,7 @@ test('a message is in the histograms of fan-out and delivery, and its receiver a
   assert.equal(scraped.get('megacomet_messages_sent_total{}'), 1);
   assert.equal(scraped.get('megacomet_publications_total{}'), 1);
   assert.equal(scraped.get('megacomet_fan_out_seconds_count{}'), 1);
+  assert.equal(scraped.get('megacomet_api_requests_total{"route":"/v1/publish","status":"200"}'), 1);
   assert.equal(scraped.get('megacomet_workers{}'), 2);
   assert.equal(scraped.get('megacomet_worker_linked{}'), 2);
   assert.ok(scraped.get('megacomet_delivery_seconds_bucket{"le":"5"}') === 1);

@@ -16,6 +16,7 @@ import { ApiError, addErrorAnswers, answerFrameworkError, refuseConnection } fro
 import type { ApiKeys } from './keys.js';
 import { addMethodAnswers } from './methods.js';
 import { addDescription } from './openapi.js';
+import { RequestCounts } from './request-counts.js';
 import { addChannelRoutes, type ChannelRoutesParts } from './routes/channels.js';
 import { addDisconnectRoutes } from './routes/disconnect.js';
 import { addPublishRoutes, type PublishRoutesParts } from './routes/publish.js';
@@ -59,6 +60,8 @@ export interface Api {
   listen(host: string, port: number): Promise<number>;
   /** Ends all connections. */
   close(): Promise<void>;
+  /** What was asked for so far. */
+  readonly requests: RequestCounts;
 }
 
 export function createApi({ status, host, keys, logger, routes = [], ...parts }: ApiOptions): Api {
@@ -78,6 +81,8 @@ export function createApi({ status, host, keys, logger, routes = [], ...parts }:
   app.server.maxConnections = CONNECTIONS_MAX;
   // The schemas of answers are the description's; what is sent is what there is.
   app.setSerializerCompiler(() => JSON.stringify);
+  const requests = new RequestCounts();
+  requests.watch(app);
   readOnlyJson(app);
   readNumbers(app);
   addErrorAnswers(app, logger);
@@ -101,6 +106,7 @@ export function createApi({ status, host, keys, logger, routes = [], ...parts }:
       return (app.server.address() as { port: number }).port;
     },
     close: () => app.close(),
+    requests,
   };
 }
 

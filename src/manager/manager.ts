@@ -172,6 +172,7 @@ export class Manager {
     this.#dashboard = new Dashboard({ log, status, version: packageVersion(), doctorWarnings });
     this.#metrics = new MetricsSource({
       ...{ server: this.#server, supervisor: this.#supervisor, publisher, status },
+      apiRequests: () => this.#api.requests.all(),
       reactor: options.reactor,
       doctorWarnings: doctorWarnings.length,
     });

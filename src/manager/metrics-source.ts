@@ -1,5 +1,6 @@
 /** What a scrape of the metrics is told of the manager and its workers (src/metrics/families.ts). */
 
+import type { RequestCount } from '../api/request-counts.js';
 import { KernelMemoryGrowth } from '../dashboard/kernel-memory.js';
 import { DELIVERY_BOUNDS_MS } from '../latency-histogram.js';
 import type { Sample } from '../metrics/families.js';
@@ -15,6 +16,7 @@ export interface MetricsSourceParts {
   supervisor: Supervisor;
   publisher: Publisher;
   status: () => ManagerStatus;
+  apiRequests: () => RequestCount[];
   reactor: string;
   /** What the doctor found at the start. */
   doctorWarnings: number;
@@ -60,6 +62,7 @@ export class MetricsSource {
       cpu: { userSeconds: user / 1e6, systemSeconds: system / 1e6 },
       doctorWarnings,
       workersEnded: supervisor.endings,
+      apiRequests: this.#parts.apiRequests(),
     };
   }
 }

@@ -7,6 +7,7 @@
  */
 
 import type { MetricType } from 'prom-client';
+import type { RequestCount } from '../api/request-counts.js';
 import { DELIVERY_BOUNDS_MS, FAN_OUT_BOUNDS_MS, type LatencyCounts } from '../latency-histogram.js';
 import { TRANSPORTS } from '../link/stats.js';
 import type { ManagerStatus, WorkerStatus } from '../manager/status.js';
@@ -27,6 +28,7 @@ export interface Sample {
   cpu: { userSeconds: number; systemSeconds: number };
   doctorWarnings: number;
   workersEnded: number;
+  apiRequests: RequestCount[];
 }
 
 export interface Value {
@@ -143,6 +145,16 @@ export const FAMILIES: readonly Family[] = [
     'From when the log was given a publication until it was written to the links of all workers that listen',
     FAN_OUT_BOUNDS_MS,
     ({ fanOut }) => fanOut,
+  ),
+
+  counter(
+    'api_requests_total',
+    'Requests to the HTTP API that were answered, by route and status code',
+    ({ apiRequests }) =>
+      apiRequests.map(({ route, status, requests }) => ({
+        value: requests,
+        labels: { route: route || 'none', status },
+      })),
   ),
 
   // The log and the queue

@@ -60,6 +60,10 @@ function sampleOf(workers: WorkerStatus[]): Sample {
     cpu: { userSeconds: 1.5, systemSeconds: 0.5 },
     doctorWarnings: 2,
     workersEnded: 0,
+    apiRequests: [
+      { route: '/v1/publish', status: 200, requests: 4 },
+      { route: '', status: 404, requests: 1 },
+    ],
   };
 }
 

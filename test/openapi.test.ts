@@ -111,6 +111,9 @@ describe('the description of the API', () => {
     { operation: 'GET /v1/channels/{channel}/history', path: `/v1/channels/${channel}/history?limit=1`, status: 200 },
     { operation: 'GET /v1/channels/{channel}/history', path: `/v1/channels/${channel}/history?after=x-1`, status: 200 },
     { operation: 'GET /v1/channels/{channel}/history', path: `/v1/channels/${channel}/history?after=x`, status: 400 },
+    { operation: 'GET /v1/trace', path: '/v1/trace?cursor={cursor}&client=alice', status: 200 },
+    { operation: 'GET /v1/trace', path: '/v1/trace?cursor=other-1', status: 404 },
+    { operation: 'GET /v1/trace', path: '/v1/trace', status: 400 },
     { operation: 'GET /v1/status', path: '/v1/status', status: 200 },
     { operation: 'POST /v1/drain', path: '/v1/drain', status: 400, body: { seconds: 'x' } },
   ];
@@ -142,7 +145,12 @@ describe('the description of the API', () => {
       assert.equal(checked.body, 'valid', `${operation} ${status}: ${text.slice(0, 200)}`);
       tried.add(`${operation} ${status}`);
     };
-    for (const example of examples) await ask(example);
+    const headers = { authorization: 'Bearer admin', 'content-type': 'application/json' };
+    const body = '{"channel":"news/1","data":1}';
+    const { cursor } = (await (await fetch(`${server.api}/v1/publish`, { method: 'POST', headers, body })).json()) as {
+      cursor: string;
+    };
+    for (const example of examples) await ask({ ...example, path: example.path.replace('{cursor}', cursor) });
     // Whatever the route, what is no key, has no right, or no JSON, is refused in the same way.
     for (const [operation, { security, requestBody }] of operations) {
       const path = examples.find((example) => example.operation === operation)!.path.split('?')[0];

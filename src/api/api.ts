@@ -11,6 +11,7 @@ import { API_BODY_BYTES_MAX, CHANNEL_NAME_BYTES_MAX } from '../limits.js';
 import { isLoopback } from '../loopback.js';
 import type { Audience } from '../manager/audience.js';
 import type { Logger } from '../manager/logger.js';
+import type { Tracer } from '../manager/tracer.js';
 import { Access, addAccessChecks } from './access.js';
 import { ApiError, addErrorAnswers, answerFrameworkError, refuseConnection } from './errors.js';
 import type { ApiKeys } from './keys.js';
@@ -21,6 +22,7 @@ import { addChannelRoutes, type ChannelRoutesParts } from './routes/channels.js'
 import { addDisconnectRoutes } from './routes/disconnect.js';
 import { addPublishRoutes, type PublishRoutesParts } from './routes/publish.js';
 import { addStatusRoutes } from './routes/status.js';
+import { addTraceRoutes } from './routes/trace.js';
 import { FORMATS } from './schemas.js';
 
 /** Time for a whole request to arrive, headers and body. */
@@ -45,6 +47,7 @@ export interface ApiOptions {
   publisher: PublishRoutesParts['publisher'];
   log: ChannelRoutesParts['log'];
   audience: Audience;
+  tracer: Tracer;
   /** What GET /v1/status answers. */
   status: () => object;
   /** Where it will listen: decides whether Host is checked. */
@@ -96,6 +99,7 @@ export function createApi({ status, host, keys, logger, routes = [], ...parts }:
     addPublishRoutes(scope, parts);
     addChannelRoutes(scope, parts);
     addDisconnectRoutes(scope, parts.audience);
+    addTraceRoutes(scope, parts.tracer, parts.log);
     addStatusRoutes(scope, status);
     for (const add of routes) add(scope, access);
   });

@@ -47,6 +47,49 @@ export interface DrainOrder {
   returnAfterSeconds: number;
 }
 
+/** Why a client did or did not get a publication, in one of its stays at a worker. */
+export type Outcome =
+  /** It was handed to the kernel, or waits in the worker until the client reads. */
+  | 'sent'
+  /** It came with a cursor behind the publication, and said with that that it has it. */
+  | 'had_it'
+  /** It asked for what comes from a later time on. */
+  | 'before_its_cursor'
+  /** It is still being sent what came before. */
+  | 'catching_up'
+  /** The worker has not been sent it yet. */
+  | 'on_its_way'
+  /** It left before it had been sent so much. */
+  | 'left_while_catching_up'
+  /** It was there, but not on the channel. */
+  | 'not_subscribed';
+
+/** One stay of a client at a worker, as far as it has to do with a publication. Times in milliseconds since 1970. */
+export interface Visit {
+  outcome: Outcome;
+  /** When it asked for the channel, or came. */
+  sinceMs: number;
+  /** When and why it left; absent: it is there. */
+  leftMs?: number;
+  reason?: string;
+  /** When the fan-out handed it out; absent where it was sent from the log. */
+  sentMs?: number;
+  /** What the client has yet to read, of this and what came behind it. */
+  unreadBytes?: number;
+}
+
+/** What a worker knows of a publication. */
+export interface WorkerTrace {
+  /** Up to here the worker has seen everything. */
+  position: number;
+  /** What the fan-out did with it; null: it did not come that way, or too long ago. */
+  delivery: { atMs: number; receivers: number; slow: number } | null;
+  /** Since when the visits are known; null: since the worker began. */
+  sinceMs: number | null;
+  /** Of the client, oldest first. */
+  visits: Visit[];
+}
+
 /** Each operation: what is asked, and what is answered. */
 export interface QuestionMap {
   channels: {
@@ -74,6 +117,16 @@ export interface QuestionMap {
       afterMs: number | null;
     };
     answer: { connections: number };
+  };
+  trace: {
+    question: {
+      /** A publication of this channel … */
+      sequence: number;
+      channel: string;
+      /** … and a client whose part in it is asked for. */
+      client: string | null;
+    };
+    answer: WorkerTrace;
   };
   occupancy: { question: { channel: string }; answer: Occupancy };
   /** Answered with the number of connections that there are at the beginning; STATS tell how it goes on. */

@@ -4,6 +4,7 @@
  */
 
 import type { Answer, Occupancy, Op, Refusal } from '../link/questions.js';
+import { OUTCOMES } from './tracer.js';
 import { LinkError } from './worker-frames.js';
 
 /** For each operation, whether a value is one of its answers. */
@@ -15,6 +16,11 @@ const CHECKS: { [O in Op]: (answer: Answer<O>) => boolean } = {
     isListOf(clients, (each) => typeof each.client === 'string' && isCount(each.connections)) &&
     typeof more === 'boolean' &&
     isCount(connections),
+  trace: ({ position, delivery, sinceMs, visits }) =>
+    isCount(position) &&
+    (delivery === null || [delivery.receivers, delivery.slow, delivery.atMs].every(isCount)) &&
+    (sinceMs === null || isCount(sinceMs)) &&
+    isListOf(visits, (visit) => OUTCOMES.includes(visit.outcome) && isCount(visit.sinceMs)),
   disconnect: ({ connections }) => isCount(connections),
   drain: ({ connections }) => isCount(connections),
 };

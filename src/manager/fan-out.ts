@@ -11,6 +11,7 @@
 
 import type { Publication } from '../log/log.js';
 import { ChannelIndex } from './channel-index.js';
+import { PublicationRecords } from './publication-records.js';
 import type { Receipts } from './receipts.js';
 
 /** The way to one worker. */
@@ -45,6 +46,8 @@ interface Worker {
 }
 
 export class FanOut {
+  /** Which publications went where. */
+  readonly records = new PublicationRecords();
   readonly #index = new ChannelIndex();
   readonly #workers = new Map<number, Worker>();
   readonly #receipts: Receipts;
@@ -80,9 +83,11 @@ export class FanOut {
     const { sequence } = publication;
     const count = this.#index.workersOf(name, 0, name.length, this.#found);
     let frame: Uint8Array | null = null;
+    this.records.begin(publication);
     for (let i = 0; i < count; i++) {
       const { link, awaited } = this.#workers.get(this.#found[i]!)!;
       frame = link.fanOut(publication, name, receipt, frame);
+      this.records.given(this.#found[i]!, link.behind);
       if (receipt) awaited.add(sequence);
     }
     this.#position = sequence;

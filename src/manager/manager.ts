@@ -43,6 +43,7 @@ import { RunDirectory } from './run-directory.js';
 import { type LogStatus, type ManagerStatus, sumsOf, workerStatus } from './status.js';
 import { Supervisor } from './supervisor.js';
 import { readTokenFiles, type TokenFiles } from './token-files.js';
+import { Tracer } from './tracer.js';
 
 const SWEEP_MS = 1000;
 /** A log that fails goes on failing: it is said no oftener than this. */
@@ -180,6 +181,7 @@ export class Manager {
       publisher,
       log,
       audience: new Audience(this.#server),
+      tracer: new Tracer({ server: this.#server, log, records: fanOut.records }),
       status,
       host: options.apiHost,
       keys: this.#apiKeys,

@@ -207,6 +207,13 @@ export class CatchUps {
       : this.#wire.cursor(position);
   }
 
+  /** As `cursorOf`, for a connection that is being caught up with: the sequence; 0 where its cursor is of another log. */
+  reached(connection: number): number {
+    const [{ position, foreign }] = this.#byConnection.get(connection)!;
+    if (position === CURSOR_NOW) return this.#streams.position;
+    return foreign === null ? position : 0;
+  }
+
   /** Whether the connection is to be told first that its cursor is of a log that is lost. */
   isLost(connection: number): boolean {
     const catchUp = this.#byConnection.get(connection)?.[0];

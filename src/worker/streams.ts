@@ -28,10 +28,12 @@ import {
   PHASE_POLLING,
   PHASE_STREAMING,
 } from './connections.js';
+import { Deliveries } from './deliveries.js';
 import type { Identities } from './identities.js';
 import { SendBatches } from './send-batches.js';
 import type { SubscriptionGroup } from './subscription-group.js';
 import { ADDED_FIRST, ALREADY, FULL, NONE, type Subscriptions } from './subscriptions.js';
+import { Trail } from './trail.js';
 import { FORMATS, isWebSocket, type Wire } from './wire.js';
 
 /** What the manager is told of subscribers, and asked. */
@@ -66,6 +68,9 @@ export class Streams {
   #position = 0;
   messagesSent = 0;
   /** From the log's time of a publication until all of its receivers' kernels had it, for each of these. */
+  /** What became of the latest publications, and what clients did lately. */
+  readonly deliveries = new Deliveries();
+  readonly trail: Trail;
   readonly delivery = new LatencyHistogram(DELIVERY_BOUNDS_MS);
   /** Connections here now, by format. */
   readonly joinedByFormat = new Int32Array(FORMATS);
@@ -90,6 +95,13 @@ export class Streams {
     this.#wire = parts.wire;
     this.#batches = new SendBatches(parts.reactor, FORMATS);
     this.#catchUps = new CatchUps({ ...parts, streams: this });
+    this.trail = new Trail({
+      identities: parts.identities,
+      position: () => this.#position,
+      reached: (connection) => this.reached(connection),
+      wallMs: Date.now,
+    });
+    parts.identities.listen(this.trail);
   }
 
   /** The epoch of the log; empty before the first manager. */
@@ -137,6 +149,7 @@ export class Streams {
    */
   start(connection: number, group: SubscriptionGroup, cursor: Cursor, opening: Uint8Array | null): void {
     const { position } = cursor;
+    if (this.#identities.has(connection)) this.#leaveTrail(connection, group, cursor);
     if (position === CURSOR_NOW) {
       this.#catchUps.begin(connection, group, position, null, opening?.slice() ?? null);
       return;
@@ -146,6 +159,24 @@ export class Streams {
     const known = position === CURSOR_START || cursor.isOf(this.#wire.epochBytes);
     const foreign = known ? null : { epoch: cursor.epochText(), position };
     this.#catchUps.begin(connection, group, position, foreign, null);
+  }
+
+  #leaveTrail(connection: number, { channels }: SubscriptionGroup, cursor: Cursor): void {
+    const { position } = cursor;
+    const isKnown = position >= 0 && cursor.isOf(this.#wire.epochBytes);
+    const after = position === CURSOR_NOW ? this.#position : isKnown ? position : 0;
+    const names = (max: number) => channels.slice(0, max).map((channel) => this.#nameOf(channel));
+    this.trail.asked(connection, after, channels.length, names);
+  }
+
+  #nameOf(channel: number): string {
+    return Buffer.from(this.#name.subarray(0, this.#subscriptions.copyName(channel, this.#name, 0))).toString();
+  }
+
+  /** Up to which sequence a connection has been sent everything. */
+  reached(connection: number): number {
+    const isLive = (this.#connections.flags[connection] & FLAG_CATCHING_UP) === 0;
+    return isLive ? this.#position : this.#catchUps.reached(connection);
   }
 
   /** How many channels a connection is on. */
@@ -177,6 +208,7 @@ export class Streams {
   remove(connection: number, bytes: Uint8Array, start: number, end: number): boolean {
     const channel = this.#subscriptions.find(bytes, start, end);
     if (channel === NONE || !this.#subscriptions.has(connection, channel)) return false;
+    this.trail.dropped(connection, () => this.#nameOf(channel));
     this.#catchUps.leave(connection, channel);
     this.#leave(connection, channel);
     return true;
@@ -226,6 +258,7 @@ export class Streams {
     const channel = subscriptions.find(bytes, nameStart, nameEnd);
     let receivers = 0;
     if (channel !== NONE) {
+      const slowBefore = this.slowConsumers;
       const wire = this.#wire;
       wire.begin(sequence, timeMs, kind, bytes, nameStart, nameEnd, dataEnd);
       this.#catchUps.published(channel);
@@ -239,7 +272,9 @@ export class Streams {
       }
       wire.end();
       this.messagesSent += receivers;
-      if (receivers > 0) this.delivery.observe(Date.now() - timeMs, receivers);
+      const nowMs = Date.now();
+      if (receivers > 0) this.delivery.observe(nowMs - timeMs, receivers);
+      this.deliveries.note(sequence, nowMs, receivers, this.slowConsumers - slowBefore);
     }
     if (flags & FAN_OUT_RECEIPT) this.#reports.received(sequence, receivers);
     this.#catchUps.moved();
@@ -283,6 +318,7 @@ export class Streams {
     if (this.#reactor.pendingBytes(connection) <= SLOW_CONSUMER_BYTES_MAX + latestBytes) return true;
     this.slowConsumers++;
     this.#control.countEnd('slow_consumer');
+    this.trail.ending(connection, 'slow_consumer', this.reached(connection));
     const format = this.#connections.flags[connection] >> FORMAT_SHIFT;
     if (isWebSocket(format) && this.#control.sendCopy(connection, this.#wire.slowConsumerClose()) < 0) return false;
     this.#control.linger(connection, SEND_TIMEOUT_MS);
@@ -298,7 +334,8 @@ export class Streams {
   }
 
   /** Sends a whole answer to a poll, which is over with that. @returns false where the connection was gone */
-  #answerPoll(connection: number, buffer: number): boolean {
+  #answerPoll(connection: number, buffer: number, reached = this.#position, reason = 'answered'): boolean {
+    this.trail.ending(connection, reason, reached);
     this.#identities.end(connection);
     this.left(connection);
     this.#connections.phase[connection] = PHASE_DONE;
@@ -329,7 +366,7 @@ export class Streams {
         ? this.#connections.copyCallback(connection, this.#wire.callback, 0)
         : 0;
     const buffer = this.#wire.collectedAnswer(cursor, closes, length, disconnect);
-    this.#answerPoll(connection, buffer);
+    this.#answerPoll(connection, buffer, this.#wire.sequenceOf(cursor), disconnect?.code);
     this.#wire.release(buffer);
   }
 
@@ -379,6 +416,7 @@ export class Streams {
     const format = this.#connections.flags[connection] >> FORMAT_SHIFT;
     wire.collect(format);
     if (this.#catchUps.isLost(connection)) wire.collectLost();
+    this.trail.ending(connection, advice.code, this.reached(connection));
     wire.collectDisconnect(advice, this.#catchUps.cursorOf(connection));
     if (isWebSocket(format)) wire.collectClose(ADVICE_CLOSE_CODES[advice.code], advice.reason);
     const buffer = wire.collected();
@@ -412,6 +450,8 @@ export class Streams {
       this.#position = last;
     } else if (before !== epoch) {
       this.#position = 0;
+      this.deliveries.clear();
+      this.trail.clear();
       this.#catchUps.epochChanged();
       this.#historyLost();
     }

@@ -118,6 +118,12 @@ export class Wire {
     return formatCursor(this.epoch, sequence);
   }
 
+  /** The sequence of a cursor; 0 where it is of another log than this one. */
+  sequenceOf(cursor: string): number {
+    const hyphen = cursor.lastIndexOf('-');
+    return cursor.slice(0, hyphen) === this.epoch ? Number(cursor.slice(hyphen + 1)) : 0;
+  }
+
   /** A send buffer that stays this one's. */
   heartbeat(format: number): number {
     return this.#heartbeats[format];

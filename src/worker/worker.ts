@@ -30,6 +30,7 @@ import { handedClients } from './handed-clients.js';
 import { ManagerLink } from './manager-link.js';
 import { type Handlers, Questions } from './questions.js';
 import { Subscriptions } from './subscriptions.js';
+import { trace } from './trace.js';
 
 const STATS_MS = 1000;
 
@@ -125,7 +126,7 @@ export class Worker implements ReactorEvents {
   /** What can be asked of this worker: each operation's handler. */
   #makeQuestions(): Questions {
     const clock = () => performance.now();
-    const { disconnects, access } = this.#clients;
+    const { disconnects, access, streams } = this.#clients;
     const tables = { subscribers: this.#subscribers, waiters: this.#waiters };
     const parts = { ...tables, identities: access.identities, absences: this.#absences, clock };
     const audience = new Audience(parts);
@@ -135,6 +136,16 @@ export class Worker implements ReactorEvents {
       occupancy: (question) => audience.occupancy(question),
       channels: (question) => audience.channels(question),
       presence: (question) => audience.presence(question),
+      trace: (question) =>
+        trace(
+          {
+            ...{ deliveries: streams.deliveries, trail: streams.trail },
+            position: () => streams.position,
+            reached: (connection) => streams.reached(connection),
+            unreadBytes: (connection) => this.#reactor.pendingBytes(connection),
+          },
+          question,
+        ),
       disconnect: (question) => disconnectWalk(ending, question),
       drain: (order) => this.#beginDrain(order),
     };

@@ -4,8 +4,11 @@ import type { Answer, Op, Question } from '../../link/questions.js';
 import type { NewPublication } from '../../log/log.js';
 import { MemoryLog } from '../../log/memory.js';
 import { Audience } from '../../manager/audience.js';
+import type { LinkServer } from '../../manager/link-server.js';
 import { createLogger } from '../../manager/logger.js';
+import { PublicationRecords } from '../../manager/publication-records.js';
 import type { Receipt } from '../../manager/receipts.js';
+import { Tracer } from '../../manager/tracer.js';
 import { type Api, type ApiOptions, createApi } from '../api.js';
 import { ApiKeys } from '../keys.js';
 
@@ -22,6 +25,8 @@ export class ApiRig {
   failures: Record<string, Error> = {};
   /** What the API had published, in order. */
   published: NewPublication[] = [];
+  /** What the manager remembers of publications. */
+  readonly records = new PublicationRecords();
   /** What the workers were asked. */
   asked: { op: Op; question: object }[] = [];
   /** What each worker answers, by operation; null: it does not. */
@@ -42,10 +47,12 @@ export class ApiRig {
   }
 
   async listen(): Promise<void> {
+    const askAll: LinkServer['askAll'] = async (op, question) => this.#answers(op, question);
     this.#api = createApi({
       publisher: { publish: (batch) => this.#publish(batch), accept: (batch) => this.#append(batch) },
       log: delegate(() => this.log),
-      audience: new Audience({ askAll: async (op, question) => this.#answers(op, question) }),
+      audience: new Audience({ askAll }),
+      tracer: new Tracer({ server: { askAll }, log: delegate(() => this.log), records: this.records }),
       status: () => ({ pid: 7 }),
       host: '127.0.0.1',
       logger: createLogger((line) => this.lines.push(line)),

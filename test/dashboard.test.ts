@@ -230,6 +230,39 @@ describe('the dashboard', {
     await view.close();
   });
 
+  test('finds channels by how their names begin, page by page, and follows the one that is chosen', async () => {
+    const view = await open();
+    const { page, errors } = view;
+    await live(page);
+    for (let i = 0; i < 60; i++) await hold(`/v1/sse?channel=room/${String(i).padStart(2, '0')}&channel=lobby`);
+    await hold(`/v1/sse?channel=${encodeURIComponent(HOSTILE)}`);
+    const search = async (beginning: string, note: RegExp) => {
+      await page.getByRole('searchbox').fill(beginning);
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.locator('#channels-note', { hasText: note }).waitFor();
+    };
+    const rows = page.locator('#channels tbody tr');
+    await waitFor('the lobby to be full', async () => {
+      await search('lobby', /1 in all/);
+      return (await rows.allTextContents())[0] === 'lobby600';
+    });
+    await search('room/', /The first 50/);
+    assert.equal(await rows.count(), 50);
+    await page.getByRole('button', { name: 'More' }).click();
+    await page.locator('#channels-note', { hasText: '60 in all' }).waitFor();
+    assert.equal(await rows.count(), 60);
+    assert.equal(await page.getByRole('button', { name: 'More' }).isVisible(), false);
+    await search('nobody/here', /Nobody is on such a channel/);
+    await search(HOSTILE.slice(0, 10), /1 in all/);
+    await screenshot(view, 'search');
+    await page.locator('#channels').getByRole('button').click();
+    await page.locator('#tail-note', { hasText: 'Following <img' }).waitFor();
+    await server.publish(HOSTILE, 'chosen');
+    await page.locator('#tail pre', { hasText: 'chosen' }).waitFor();
+    assert.deepEqual(errors, []);
+    await view.close();
+  });
+
   test('what the server refuses is said where it was asked', async () => {
     const view = await open();
     const { page } = view;
@@ -295,7 +328,7 @@ describe('the dashboard', {
     const expected = [
       'Skip to the figures',
       '1 min',
-      'channels-pattern',
+      'channels-beginning',
       'publish-channel',
       'publish-data',
       'tail-channel',

@@ -1,8 +1,8 @@
-/** Channels that somebody listens to or that have publications: searched by name or prefix, page by page. */
+/** Channels that somebody is on: searched by how their names begin, page by page. */
 
 import { count } from '../shared/format.js';
 import { byId, make, setText } from './dom.js';
-import { getJson, ServerError } from './server.js';
+import { getJson } from './server.js';
 import { Table } from './table.js';
 
 const PAGE = 50;
@@ -15,8 +15,10 @@ interface ChannelRow {
 
 interface Page {
   channels: ChannelRow[];
-  /** Where the next page begins; null at the end. */
-  next: string | null;
+  /** Where the next page begins; none at the end. */
+  next?: string;
+  /** Some workers did not answer in time: there may be more. */
+  incomplete?: unknown;
 }
 
 /**
@@ -25,12 +27,12 @@ interface Page {
  */
 export function setUpChannels(chosen: (channel: string) => void, failed: (error: Error) => void): void {
   const form = byId('channels-form', HTMLFormElement);
-  const pattern = byId('channels-pattern', HTMLInputElement);
+  const beginning = byId('channels-beginning', HTMLInputElement);
   const note = byId('channels-note', HTMLElement);
   const element = byId('channels', HTMLTableElement);
   const more = byId('channels-more', HTMLButtonElement);
   let rows: ChannelRow[] = [];
-  let next: string | null = null;
+  let next: string | undefined;
 
   const table = new Table<ChannelRow>(element, [
     {
@@ -51,28 +53,36 @@ export function setUpChannels(chosen: (channel: string) => void, failed: (error:
     { name: 'Waiting', title: 'Classic long-polls', text: ({ waiting }) => count(waiting), number: true },
   ]);
 
-  const load = async (searched: string, after: string | null) => {
-    const query = new URLSearchParams({ limit: String(PAGE) });
-    if (searched !== '') query.set('pattern', searched);
-    if (after !== null) query.set('after', after);
+  const load = async (beginning: string, after?: string) => {
+    const query = new URLSearchParams({ limit: String(PAGE), pattern: `${beginning}*` });
+    if (after !== undefined) query.set('after', after);
     try {
       const page = await getJson<Page>(`/v1/channels?${query}`);
-      rows = after === null ? page.channels : [...rows, ...page.channels];
+      rows = after === undefined ? page.channels : [...rows, ...page.channels];
       next = page.next;
       table.show(rows);
       element.hidden = rows.length === 0;
-      more.hidden = next === null;
-      setText(note, rows.length === 0 ? 'No such channel has anybody on it.' : `${count(rows.length)} shown`);
+      more.hidden = next === undefined;
+      setText(note, describe(rows.length, next !== undefined, page.incomplete !== undefined));
     } catch (error) {
       setText(note, (error as Error).message);
-      if (error instanceof ServerError) failed(error);
+      failed(error as Error);
     }
   };
   let searched = '';
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    searched = pattern.value.trim();
-    void load(searched, null);
+    // A name is the beginning of itself, so all that is typed is a beginning.
+    searched = beginning.value.trim().replace(/\*$/, '');
+    void load(searched);
   });
   more.addEventListener('click', () => void load(searched, next));
+}
+
+function describe(shown: number, isMore: boolean, isIncomplete: boolean): string {
+  const words = [
+    shown === 0 ? 'Nobody is on such a channel.' : isMore ? `The first ${count(shown)}.` : `${count(shown)} in all.`,
+  ];
+  if (isIncomplete) words.push('Not all workers answered: there may be more.');
+  return words.join(' ');
 }

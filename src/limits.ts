@@ -158,6 +158,19 @@ export const DRAIN_GRACE_MS = 5000;
 /** A client that is back within so long was never gone, unless the operator says otherwise: a poll comes back within a second or two. */
 export const PRESENCE_GRACE_SECONDS = 10;
 
+/** Clients that come and go in a worker between two reports (webhooks); of more it reports all that it has. */
+export const CLIENT_CHANGES_MAX = 1 << 16;
+/** Events that wait for the receiver of webhooks: some 300 bytes each. Of more the oldest are dropped, and it is told how many. */
+export const WEBHOOK_EVENTS_MAX = 100_000;
+/** Events in one request, and how long the first of them waits for others. */
+export const WEBHOOK_BATCH_EVENTS = 500;
+export const WEBHOOK_BATCH_MS = 1000;
+/** What the receiver may take for an answer. */
+export const WEBHOOK_TIMEOUT_MS = 10_000;
+/** Between two attempts: about the first, doubled up to the second. */
+export const WEBHOOK_RETRY_MS = 1000;
+export const WEBHOOK_RETRY_MS_MAX = 60_000;
+
 // Publications that a worker keeps for clients that catch up, each counted with what it costs beside its data.
 /** Of one channel: several pages of the manager's, so that readers at different places share them. */
 export const HISTORY_CHANNEL_BYTES_MAX = 4 << 20;

@@ -59,6 +59,8 @@ export const READ = 11;
 export const PUBLISH = 12;
 /** u32 request, JSON: the answer to an ASK, or why there is none (questions.ts). */
 export const ANSWER = 13;
+/** JSON ClientChanges (client-changes.ts): clients have come and gone; only where the policy asks for it. */
+export const EVENTS = 14;
 /** Empty: a token names a key that the worker does not have, where keys come from an address. Answered by POLICY, new or as before. */
 export const KEY_UNKNOWN = 15;
 

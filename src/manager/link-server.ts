@@ -13,6 +13,7 @@ import { FrameWriter } from '../link/frame-writer.js';
 import {
   ANSWER,
   DELIVERED,
+  EVENTS,
   HELLO,
   HELLO_END,
   type Hello,
@@ -35,6 +36,7 @@ import {
 import type { Answer, Op, Question } from '../link/questions.js';
 import { type Log, LogError } from '../log/log.js';
 import { isFile } from '../platform/endpoint.js';
+import type { ClientWatch } from './client-watch.js';
 import type { FanOut } from './fan-out.js';
 import { UnansweredError } from './inquiries.js';
 import type { Logger } from './logger.js';
@@ -46,6 +48,7 @@ import {
   checkName,
   checkVerdict,
   LinkError,
+  readClientChanges,
   readHello,
   readPublish,
   readRead,
@@ -83,6 +86,8 @@ export interface LinkServerParts {
   policies: Policies;
   /** Where keys of tokens come from. */
   access: { refresh(): Promise<void> };
+  /** Who wants to know which clients are here; null: nobody. */
+  watch: ClientWatch | null;
   logger: Logger;
   events: LinkEvents;
 }
@@ -131,6 +136,7 @@ export class LinkServer {
     this.links.delete(worker);
     this.#parts.queue.workerLeft(worker);
     this.#parts.fanOut.workerLeft(worker);
+    this.#parts.watch?.workerLeft(worker);
     this.#parts.events.unlinked(link);
   }
 
@@ -266,6 +272,11 @@ export class LinkServer {
       case STATS:
         link.reported(readStats(bytes, start, end));
         return;
+      case EVENTS: {
+        const changes = readClientChanges(bytes, start, end);
+        this.#parts.watch?.changed(worker, changes);
+        return;
+      }
       case HELLO_END:
         link.announced();
         return;

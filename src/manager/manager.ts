@@ -27,6 +27,7 @@ import { Audience } from './audience.js';
 import { ClassicPort } from './classic-port.js';
 import { ClientAccess } from './client-access.js';
 import { type ClientPorts, formatAddress, openClientPorts } from './client-ports.js';
+import { ClientWatch, readSecret } from './client-watch.js';
 import { Drain, type DrainStatus } from './drain.js';
 import { FanOut } from './fan-out.js';
 import { LinkServer } from './link-server.js';
@@ -70,6 +71,7 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
   const { logger = createLogger(undefined, { format: options.logFormat, level: options.logLevel }) } = parts;
   const apiKeys = readKeys(options);
   const tokenFiles = readTokenFiles(options.access);
+  const webhookSecret = readSecret(options.storms);
   const directory = await RunDirectory.lock(options.runDirectory);
   let log: Log;
   try {
@@ -78,7 +80,7 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
     directory.release();
     throw error;
   }
-  const manager = new Manager(options, { ...parts, logger, apiKeys, tokenFiles }, directory, log);
+  const manager = new Manager(options, { ...parts, logger, apiKeys, tokenFiles, webhookSecret }, directory, log);
   try {
     await manager.start();
   } catch (error) {
@@ -97,6 +99,8 @@ export class Manager {
   readonly #fanOut: FanOut;
   readonly #publisher: Publisher;
   readonly #policies: Policies;
+  /** Null where nobody is told of clients. */
+  readonly #watch: ClientWatch | null;
   readonly #access: ClientAccess;
   readonly #server: LinkServer;
   readonly #supervisor: Supervisor;
@@ -125,10 +129,16 @@ export class Manager {
       logger,
       apiKeys,
       tokenFiles,
+      webhookSecret,
       workerMain,
       silenceMs,
       doctorWarnings = [],
-    }: ManagerParts & { logger: Logger; apiKeys: readonly ApiKeyEntry[] | null; tokenFiles: TokenFiles },
+    }: ManagerParts & {
+      logger: Logger;
+      apiKeys: readonly ApiKeyEntry[] | null;
+      tokenFiles: TokenFiles;
+      webhookSecret: Buffer | null;
+    },
     directory: RunDirectory,
     log: Log,
   ) {
@@ -163,7 +173,12 @@ export class Manager {
     });
     const policies = this.#policies;
     this.#access = new ClientAccess(policies, logger, options.access, tokenFiles);
-    const tables = { log, queue, fanOut, publisher, policies, access: this.#access };
+    const { webhook, presenceGraceSeconds } = options.storms;
+    this.#watch =
+      webhook === null || webhookSecret === null
+        ? null
+        : new ClientWatch(webhook.url, webhookSecret, presenceGraceSeconds, logger);
+    const tables = { log, queue, fanOut, publisher, policies, access: this.#access, watch: this.#watch };
     this.#server = new LinkServer({ path, ...tables, logger, events: this.#supervisor });
     this.#supervisor.attach(this.#server);
     this.#drain = new Drain(this.#server, logger);
@@ -230,6 +245,7 @@ export class Manager {
       this.#log.expire();
       this.#queue.sweep();
       this.#fanOut.sweep();
+      this.#watch?.sweep();
       this.#metrics.look();
       this.#memory.tick(performance.now());
     }, SWEEP_MS);
@@ -292,11 +308,13 @@ export class Manager {
     // All that can fail comes before all that has effects.
     const apiKeys = readKeys(options);
     const tokenFiles = readTokenFiles(options.access);
+    const webhookSecret = readSecret(options.storms);
     this.#log.setRetention(options.retention);
     this.#options = options;
     this.#apiKeys.set(apiKeys);
     this.#policies.change({ ...stormPolicy(options), publish: options.clientPublish });
     this.#access.change(options.access, tokenFiles);
+    if (webhookSecret !== null) this.#watch?.change(webhookSecret, options.storms.presenceGraceSeconds);
     return report;
   }
 
@@ -329,6 +347,7 @@ export class Manager {
       queue: this.#queue.counters,
       streams: this.#fanOut.counters,
       drain: this.#drain.status,
+      webhooks: this.#watch?.counters ?? null,
       ...sumsOf(workers),
       workers: workers.sort((a, b) => a.worker - b.worker),
     };
@@ -366,6 +385,7 @@ export class Manager {
     await this.#api.close();
     await this.#supervisor.stop(workers);
     this.#server.close();
+    await this.#watch?.close();
     await this.#publisher.settle();
     await this.#log.close();
     this.#closePorts();

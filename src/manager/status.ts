@@ -11,6 +11,7 @@ import type { ServeOptions } from './options.js';
 import type { WorkerProcess } from './processes.js';
 import type { PublisherCounters } from './publisher.js';
 import type { QueueCounters } from './queue.js';
+import type { WebhookCounters } from './webhooks.js';
 
 /** The figures of a worker's last report (src/link/stats.ts); null before the first. */
 type Reported = { [Figure in keyof WorkerStats]: WorkerStats[Figure] | null };
@@ -52,6 +53,8 @@ export interface WorkerSums {
 export interface ManagerStatus extends WorkerSums {
   /** Null unless clients are being ended. */
   drain: DrainStatus | null;
+  /** Null where nobody is told of clients. */
+  webhooks: WebhookCounters | null;
   pid: number;
   uptimeSeconds: number;
   rssBytes: number;

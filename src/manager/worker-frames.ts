@@ -8,6 +8,7 @@
 import { isUtf8 } from 'node:buffer';
 import { isChannelName } from '../channel-name.js';
 import { CHANNEL_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX, WORKERS_MAX } from '../limits.js';
+import { CHANGE_CHANNELS_MAX, type ClientChanges } from '../link/client-changes.js';
 import { readJson, readSequence, readUint32 } from '../link/frame-reader.js';
 import { type Hello, KIND_JSON, KIND_TEXT, LINK_VERSION } from '../link/frames.js';
 import { EMPTY_STATS, type WorkerStats } from '../link/stats.js';
@@ -69,6 +70,20 @@ function isLike(value: unknown, model: unknown): boolean {
   const parts = Object.entries(model);
   if (parts.length === 0) return Object.values(value).every(Number.isFinite);
   return parts.every(([name, part]) => isLike((value as Record<string, unknown>)[name], part));
+}
+
+/** EVENTS. */
+export function readClientChanges(bytes: Uint8Array, start: number, end: number): ClientChanges {
+  const { all, changes } = readObject(bytes, start, end) as Partial<ClientChanges>;
+  if (all !== undefined && !['begin', 'more', 'end', 'whole'].includes(all)) throw new LinkError('EVENTS of no kind');
+  const isChange = (change: unknown) =>
+    Array.isArray(change) &&
+    (change[0] === 1 || change[0] === -1) &&
+    change.length >= 2 &&
+    change.length <= 2 + CHANGE_CHANNELS_MAX &&
+    change.slice(1).every((text) => typeof text === 'string');
+  if (!Array.isArray(changes) || !changes.every(isChange)) throw new LinkError('EVENTS without changes');
+  return { ...(all !== undefined && { all }), changes };
 }
 
 /** RECEIVED and DELIVERED are of one form. */

@@ -38,6 +38,7 @@ function sampleOf(workers: WorkerStatus[]): Sample {
     status: {
       ...sumsOf(workers),
       drain: null,
+      webhooks: null,
       pid: 1,
       uptimeSeconds: 5,
       rssBytes: 80 << 20,

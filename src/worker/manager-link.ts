@@ -6,12 +6,14 @@
 
 import { join } from 'node:path';
 import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_PENDING_BYTES_MAX } from '../limits.js';
+import type { ClientChanges } from '../link/client-changes.js';
 import { FrameReader, readJson, readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
   ANSWER,
   ASK,
   DELIVER,
+  EVENTS,
   FAN_OUT,
   GAP,
   HELLO,
@@ -169,6 +171,11 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
   publish(request: number, kind: number, id: Uint8Array, name: Uint8Array, data: Uint8Array): void {
     this.#writer.publish(request, kind, id, name, data);
     this.#urgent = true;
+  }
+
+  /** Clients have come and gone. */
+  clientChanges(changes: ClientChanges): void {
+    if (this.#established) this.#writer.json(EVENTS, changes);
   }
 
   /** Answers a question. */

@@ -21,6 +21,7 @@ import { runLoop } from '../reactor/run-loop.js';
 import { TimerWheel } from '../reactor/timer-wheel.js';
 import { Absences, Leavers } from './absences.js';
 import { Audience } from './audience.js';
+import { ClientReports } from './client-reports.js';
 import { Clients } from './clients.js';
 import type { WorkerConfig } from './config.js';
 import { Connections } from './connections.js';
@@ -33,6 +34,8 @@ import { Subscriptions } from './subscriptions.js';
 import { trace } from './trace.js';
 
 const STATS_MS = 1000;
+/** How often clients that have come and gone are reported, for webhooks. */
+const CLIENT_CHANGES_MS = 200;
 
 /** Loaded now: a worker that is out of descriptors could not, and may be asked then. */
 const descriptors = ffiProblem === null ? await import('../linux/descriptors.js') : null;
@@ -47,6 +50,7 @@ export class Worker implements ReactorEvents {
   readonly #clients: Clients;
   readonly #link: ManagerLink;
   readonly #questions: Questions;
+  readonly #clientReports: ClientReports;
   readonly #absences = new Absences();
   readonly #drain: Drain;
   readonly #memory = new MemoryAtRest(performance.now());
@@ -60,6 +64,7 @@ export class Worker implements ReactorEvents {
   #stopByMs = 0;
   #dialAtMs = 0;
   #statsAtMs = 0;
+  #changesAtMs = 0;
   #managerSeenMs: number;
 
   constructor(config: WorkerConfig, log: Logger) {
@@ -88,7 +93,10 @@ export class Worker implements ReactorEvents {
       }),
       announce: () => this.#clients.announce(),
       deliver: (...publication) => this.#clients.queue.deliver(...publication),
-      welcome: (epoch, last) => this.#clients.managerFound(epoch, last),
+      welcome: (epoch, last) => {
+        this.#clientReports.managerFound();
+        this.#clients.managerFound(epoch, last);
+      },
       policy: (policy) => this.#told(policy),
       fanOut: (...publication) => this.#clients.streams.fanOut(...publication),
       history: (...page) => this.#clients.streams.catchUps.history(...page),
@@ -116,6 +124,12 @@ export class Worker implements ReactorEvents {
       clock: () => performance.now(),
       wallClock: () => Date.now(),
       failures: null,
+    });
+    this.#clientReports = new ClientReports({
+      subscribers: this.#subscribers,
+      waiters: this.#waiters,
+      identities: this.#clients.access.identities,
+      reports: this.#link,
     });
     this.#questions = this.#makeQuestions();
     const { disconnects } = this.#clients;
@@ -178,6 +192,7 @@ export class Worker implements ReactorEvents {
   #told(policy: ClientPolicy): void {
     this.#clients.applyPolicy(policy);
     this.#absences.graceMs = policy.presenceGraceMs;
+    this.#clientReports.on = policy.events;
     if (this.#listening || this.#stopping || this.#drain.begun) return;
     this.#listening = true;
     this.#startMemoryBytes = ownMemoryBytes();
@@ -237,6 +252,10 @@ export class Worker implements ReactorEvents {
     if (this.#link.established) {
       const hasWork = this.#questions.work();
       this.#managerSeenMs = nowMs;
+      if (nowMs >= this.#changesAtMs) {
+        this.#changesAtMs = nowMs + CLIENT_CHANGES_MS;
+        this.#clientReports.flush();
+      }
       if (nowMs >= this.#statsAtMs || this.#drain.finished !== this.#drainReported) {
         this.#drainReported = this.#drain.finished;
         this.#statsAtMs = nowMs + STATS_MS;

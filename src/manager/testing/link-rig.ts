@@ -47,6 +47,7 @@ export class LinkRig {
     const { path, receipts, queue, fanOut, policies } = this;
     this.publisher = new Publisher({ log, queue, fanOut, receipts, logger });
     this.server = new LinkServer({
+      watch: null,
       path,
       log,
       queue,

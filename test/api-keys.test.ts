@@ -70,7 +70,7 @@ describe('API keys', () => {
     const missing = await runCommand(['serve', '--api-keys', '/nonexistent', '--run-dir', join(folder, 'run')]);
     assert.equal(missing.exitCode, 1);
     assert.match(missing.stderr, /\/nonexistent cannot be read: there is no such file/);
-    assert.match(server.output(), /application port +127\.0\.0\.1:/);
+    assert.match(server.output(), /"classic":"127\.0\.0\.1:/);
   });
 
   it('are shown by commands from a file or the environment', async () => {

@@ -146,10 +146,14 @@ export function makeClient<Data>(address: string | URL, options: ConnectOptions,
     } else if (removed.length) connector.restart();
   };
 
-  /** The server refuses these channels. */
+  /** The server refuses these channels. Without them there may be others to go on with. */
   const drop = (channels: readonly string[], error: MegaCometError) => {
-    remove(channels);
-    emit('error', Object.assign(error, { channels }));
+    Object.assign(error, { channels });
+    if (channels.length >= positions.channels().length) close(error);
+    else {
+      remove(channels);
+      emit('error', error);
+    }
   };
 
   // ── What the server says ───────────────────────────────────────────────────────────────────────────────────────────
@@ -177,8 +181,8 @@ export function makeClient<Data>(address: string | URL, options: ConnectOptions,
         if (outbox.answered(event)) break;
         const channels = asked.get(ref);
         const error = new MegaCometError(code, message);
-        // Too much at once, or no manager: the same again, a little later.
-        if (code === 'unavailable') connector.restart(error);
+        // Too much at once, or no manager: the same again, a little later. Or with another token.
+        if (code === 'unavailable' || code.startsWith('token_')) connector.restart(error);
         else if (channels) drop(channels, error);
         else emit('error', error);
       }
@@ -196,9 +200,8 @@ export function makeClient<Data>(address: string | URL, options: ConnectOptions,
     state: enter,
     error: (error) => emit('error', error),
     refused(error) {
-      // The new channels may be why; without them there may be others to go on with.
-      const isPart = fresh.size && fresh.size < positions.channels().length;
-      if (error.code === 'forbidden' && isPart) drop([...fresh], error);
+      // The new channels may be why.
+      if (/forbidden|token_required/.test(error.code) && fresh.size) drop([...fresh], error);
       else close(error);
     },
   });

@@ -1,9 +1,11 @@
 /** A server that is told to read its configuration again, by the command and by the signal. */
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { SignJWT } from 'jose';
 import {
   type RawClient,
   rawClient,
@@ -33,6 +35,8 @@ async function publishAsClient(channel: string): Promise<string> {
   );
   return answer.split(' ')[1]!;
 }
+
+const GET = (target: string) => `GET ${target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n`;
 
 /** How many of the publications of a channel are still there. */
 async function retained(channel: string): Promise<number> {
@@ -133,6 +137,47 @@ describe('megacomet reload', () => {
     assert.equal((await reload()).exitCode, 0);
     assert.equal(await status(made.stdout.trim()), 401);
     assert.equal(await status(other.stdout.trim()), 200);
+  });
+
+  test('takes tokens of a secret away, and gives those of another', async () => {
+    const secretPath = join(server.runDirectory, 'secret');
+    const secrets = [randomBytes(32), randomBytes(32)];
+    const tokens = await Promise.all(
+      secrets.map((secret) =>
+        new SignJWT({ megacomet: { subscribe: ['private'] } })
+          .setProtectedHeader({ alg: 'HS256' })
+          .setExpirationTime('1h')
+          .sign(secret),
+      ),
+    );
+    const useSecret = (i: number) => {
+      rmSync(secretPath, { force: true });
+      writeFileSync(secretPath, secrets[i]!, { mode: 0o600 });
+      configure(`log: memory\ntoken-secret-file: ${secretPath}\nanonymous: [a]\n`);
+      return reload();
+    };
+    const statusOf = async (token: string) => {
+      const path = `/v1/poll?channel=private&after=start&timeout=0&token=${token}`;
+      return (await rawRequest(server.ports.client, GET(path))).split(' ')[1];
+    };
+    assert.match((await useSecret(0)).stdout, /changed: .*token-secret-file/);
+    await waitFor('the first secret to count', async () => (await statusOf(tokens[0]!)) === '200');
+    assert.equal(await statusOf(tokens[1]!), '401');
+    assert.match((await useSecret(1)).stdout, /options are as before; key files were read again/);
+    await waitFor('the second secret to count', async () => (await statusOf(tokens[1]!)) === '200');
+    assert.equal(await statusOf(tokens[0]!), '401');
+    assert.equal(stream.socket.destroyed, false, 'who listens where everybody may is not touched');
+  });
+
+  test('changes limits: who is too many is refused, and who is here stays', async () => {
+    configure('log: memory\nconnections-per-address: 1\n');
+    assert.match((await reload()).stdout, /changed: connections-per-address\n$/);
+    const isRefused = async () => / 503 /.test(await rawRequest(server.ports.client, GET('/healthz')));
+    await waitFor('the limit', isRefused);
+    assert.equal(stream.socket.destroyed, false);
+    configure('log: memory\n');
+    await reload();
+    await waitFor('the limit to be gone', async () => !(await isRefused()));
   });
 
   test('says so where nothing runs', async () => {

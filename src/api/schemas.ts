@@ -25,6 +25,13 @@ export const FORMAT_RULES: Record<FormatName, string> = {
 
 export const channelSchema = { type: 'string', format: 'channel', description: `A channel: ${CHANNEL_NAME_RULE}.` };
 
+/** The subject of a token; it keeps to the rule of channels. */
+export const clientSchema = {
+  type: 'string',
+  format: 'channel',
+  description: 'A client: the subject (`sub`) of its token.',
+};
+
 /** What an error is answered with. */
 export const errorSchema = {
   $id: 'Error',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LINK_FRAME_BYTES_MAX } from '../limits.js';
 import { QUESTIONS_PENDING_MAX } from '../link/questions.js';
 import { type Handlers, Questions, RefusedError, WALK_SLICE_MS, type Walk } from './questions.js';
 
@@ -75,7 +76,7 @@ test('a handler that refuses, an operation that is none, and too many questions 
 test('an answer that would not fit a frame is refused, and a walk that fails is a bug', () => {
   const { questions, answers, ask } = rig(({ channel }) => {
     if (channel === 'bug') throw new TypeError('a bug');
-    return { ...ANSWER, text: 'm'.repeat(1 << 20) };
+    return { ...ANSWER, text: 'm'.repeat(LINK_FRAME_BYTES_MAX) };
   });
   ask(1, { op: 'occupancy', channel: 'a' });
   assert.deepEqual(answers, [[1, { refused: { code: 'too_large', message: 'the answer is too large' } }]]);

@@ -8,10 +8,14 @@
 
 import { LINK_FRAME_BYTES_MAX } from '../limits.js';
 import { readJson } from '../link/frame-reader.js';
+import { FRAME_HEADER_BYTES } from '../link/frames.js';
 import { type Answer, type Op, QUESTIONS_PENDING_MAX, type Question, type RefusalCode } from '../link/questions.js';
 
 /** For how long the walks of one turn go on. A step should take a tenth of that. */
 export const WALK_SLICE_MS = 2;
+
+/** Of a frame, and of the question's number. */
+const HEADER_BYTES = FRAME_HEADER_BYTES + 4;
 
 /** A walk: yields where it may be interrupted. */
 export type Walk<T> = Generator<undefined, T, undefined>;
@@ -93,8 +97,8 @@ export class Questions {
     }
     if (answer === undefined) return;
     if (this.#pending[0]?.request === request) this.#pending.shift();
-    // Handlers bound their answers; one that does not must not cost the link.
-    if (Buffer.byteLength(JSON.stringify(answer)) > LINK_FRAME_BYTES_MAX / 2) {
+    // Whoever asks bounds his pages; one who does not must not cost the link.
+    if (Buffer.byteLength(JSON.stringify(answer)) > LINK_FRAME_BYTES_MAX - HEADER_BYTES) {
       answer = { refused: { code: 'too_large', message: 'the answer is too large' } };
     }
     this.#answer(request, answer);

@@ -57,12 +57,15 @@ describe('broadcast and disconnect', () => {
       within: ['news/*'],
       pattern: '*',
       after: '',
-      limit: BATCH_PUBLICATIONS_MAX,
+      limit: 2500,
     });
     rig.workers = [{ channels: { channels: [], more: false } }];
     assert.deepEqual((await broadcast({ pattern: 'x*', data: 1 })).body, { publications: [], receivers: 0 });
-    rig.workers = [{ channels: { channels, more: true } }];
-    assert.deepEqual((await broadcast({ pattern: 'x*', data: 1 })).body.error.field, 'pattern');
+    const all = Array.from({ length: 2500 }, (_, i) => ({ channel: `x${i}`, subscribers: 1, waiting: 0 }));
+    rig.workers = [{ channels: { channels: all, more: true } }];
+    const { status, body: refusal } = await broadcast({ pattern: 'x*', data: 1 });
+    assert.deepEqual([status, refusal.error.field, rig.published.length], [413, 'pattern', 2]);
+    assert.equal(BATCH_PUBLICATIONS_MAX, 4 * all.length, 'the pages that were read');
     rig.workers = [{ channels: { channels, more: false } }, null];
     assert.equal((await broadcast({ pattern: 'x*', data: 1 })).status, 503, 'nobody is left out silently');
   });

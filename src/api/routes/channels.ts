@@ -11,6 +11,7 @@ import { invalid } from '../errors.js';
 import {
   answerSchema,
   channelSchema,
+  clientSchema,
   cursorSchema,
   describe,
   incompleteSchema,
@@ -23,7 +24,6 @@ import {
 const HISTORY_BYTES = 1 << 20;
 const LIMIT = 100;
 const LIMIT_MAX = 1000;
-const CLIENT_LENGTH_MAX = 1024;
 
 export interface ChannelRoutesParts {
   audience: Audience;
@@ -48,12 +48,12 @@ const occupancySchema = {
   properties: occupancyProperties,
 };
 
-const clientSchema = {
+const presentSchema = {
   type: 'object',
   required: ['client', 'connections'],
   additionalProperties: false,
   properties: {
-    client: { type: 'string', description: 'The subject of a token.' },
+    client: clientSchema,
     connections: { type: 'integer', minimum: 0, description: 'Of this client, on the channel, now.' },
   },
 };
@@ -109,11 +109,11 @@ const presenceSchema = {
   ]),
   params,
   querystring: pageQuery({
-    after: { type: 'string', maxLength: CLIENT_LENGTH_MAX, description: '`next` of the page before.' },
+    after: { type: 'string', maxLength: CHANNEL_NAME_BYTES_MAX, description: '`next` of the page before.' },
   }),
   response: {
     200: answerSchema('A page.', ['clients', 'connections'], {
-      clients: { type: 'array', items: clientSchema },
+      clients: { type: 'array', items: presentSchema },
       connections: { type: 'integer', minimum: 0, description: 'All connections on the channel.' },
       ...pageSchema,
       ...incompleteSchema,

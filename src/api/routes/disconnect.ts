@@ -4,10 +4,9 @@ import type { FastifyInstance } from 'fastify';
 import { ADVICE_REASON_BYTES_MAX } from '../../link/advice.js';
 import type { Audience } from '../../manager/audience.js';
 import { ApiError, invalid } from '../errors.js';
-import { answerSchema, channelSchema, describe, incompleteSchema } from '../schemas.js';
+import { answerSchema, channelSchema, clientSchema, describe, incompleteSchema } from '../schemas.js';
 
 const AFTER_MS_MAX = 24 * 3600 * 1000;
-const CLIENT_LENGTH_MAX = 1024;
 
 interface DisconnectBody {
   client?: string;
@@ -26,7 +25,7 @@ const disconnectSchema = {
     type: 'object',
     additionalProperties: false,
     properties: {
-      client: { type: 'string', minLength: 1, maxLength: CLIENT_LENGTH_MAX },
+      client: clientSchema,
       channel: channelSchema,
       reason: { type: 'string', default: 'ended by an administrator', description: 'For people; the client sees it.' },
       reconnect: { type: 'boolean', default: false, description: 'Whether the client is to come back.' },

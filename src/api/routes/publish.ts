@@ -22,6 +22,9 @@ import {
 } from '../publications.js';
 import { answerSchema, channelSchema, describe } from '../schemas.js';
 
+/** Channels of a page: a frame of the link holds so many of the longest names. */
+const CHANNELS_PAGE = 2_500;
+
 export interface PublishRoutesParts {
   publisher: Pick<Publisher, 'publish' | 'accept'>;
   log: Pick<Log, 'epoch'>;
@@ -140,12 +143,17 @@ async function channelsOf(
   within: readonly string[],
   pattern: string,
 ): Promise<string[]> {
-  const question = { within, pattern, after: '', limit: BATCH_PUBLICATIONS_MAX };
-  const { channels, more, incomplete } = await audience.channels(question);
-  if (incomplete) throw new ApiError(503, 'unavailable', 'a worker did not say which channels it has; try again');
-  if (more) {
-    const message = `more than ${BATCH_PUBLICATIONS_MAX} channels match pattern`;
-    throw new ApiError(413, 'too_large', message, { field: 'pattern' });
+  const names: string[] = [];
+  for (let after = ''; ; after = names.at(-1)!) {
+    const page = await audience.channels({ within, pattern, after, limit: CHANNELS_PAGE });
+    if (page.incomplete)
+      throw new ApiError(503, 'unavailable', 'a worker did not say which channels it has; try again');
+    names.push(...page.channels.map(({ channel }) => channel));
+    const isOver = !page.more || page.channels.length === 0;
+    if (names.length > BATCH_PUBLICATIONS_MAX || (!isOver && names.length === BATCH_PUBLICATIONS_MAX)) {
+      const message = `more than ${BATCH_PUBLICATIONS_MAX} channels match pattern`;
+      throw new ApiError(413, 'too_large', message, { field: 'pattern' });
+    }
+    if (isOver) return names;
   }
-  return channels.map(({ channel }) => channel);
 }

@@ -6,9 +6,7 @@ import type { Log } from '../../log/log.js';
 import type { ClientOutcome, Tracer } from '../../manager/tracer.js';
 import { checkChannel } from '../access.js';
 import { ApiError, invalid } from '../errors.js';
-import { answerSchema, channelSchema, cursorSchema, describe, incompleteSchema } from '../schemas.js';
-
-const CLIENT_LENGTH_MAX = 1024;
+import { answerSchema, channelSchema, clientSchema, cursorSchema, describe, incompleteSchema } from '../schemas.js';
 
 /** Each outcome in words, for people. */
 const EXPLANATIONS: Record<ClientOutcome, string> = {
@@ -57,7 +55,7 @@ const traceSchema = {
     additionalProperties: false,
     properties: {
       cursor: { ...cursorSchema, description: 'Of the publication, as its publisher was told.' },
-      client: { type: 'string', minLength: 1, maxLength: CLIENT_LENGTH_MAX },
+      client: clientSchema,
     },
   },
   response: {
@@ -89,7 +87,7 @@ const traceSchema = {
         required: ['client', 'outcome', 'explanation', 'visits'],
         additionalProperties: false,
         properties: {
-          client: { type: 'string' },
+          client: clientSchema,
           outcome: { enum: Object.keys(EXPLANATIONS) },
           explanation: { type: 'string', description: 'The outcome in words.' },
           visits: { type: 'array', items: visitSchema },

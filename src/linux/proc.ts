@@ -1,6 +1,6 @@
 /** Readers for /proc, proc(5): what a process costs, as its operator and megatest report it. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 
 export interface ProcessMemory {
   /** Resident, shared pages counted whole. */
@@ -49,14 +49,26 @@ export function residentBytes(pid: number): number | null {
  * all of its resident memory.
  */
 export function ownMemoryBytes(): number {
-  let text: string;
-  try {
-    text = readFileSync('/proc/self/status', 'latin1');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return process.memoryUsage.rss();
-  }
+  ownStatus ??= openOwnStatus();
+  if (ownStatus === NOT_THERE) return process.memoryUsage.rss();
+  const length = readSync(ownStatus, statusBytes, 0, statusBytes.length, 0);
+  const text = statusBytes.toString('latin1', 0, length);
   return kilobytes(text, 'RssAnon') + kilobytes(text, 'RssShmem');
+}
+
+const NOT_THERE = -1;
+const statusBytes = Buffer.alloc(8192);
+/** Stays open: a worker that is out of descriptors reports its memory too. */
+let ownStatus: number | undefined;
+
+function openOwnStatus(): number {
+  try {
+    return openSync('/proc/self/status', 'r');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EACCES' || code === 'ERR_ACCESS_DENIED') return NOT_THERE;
+    throw error;
+  }
 }
 
 export interface ProcessCpu {

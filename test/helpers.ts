@@ -14,6 +14,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readManagerFile } from '../src/manager/run-directory.js';
 
+/** The reactor that servers are started with, `auto` where that is not set. */
+const reactor = process.env['MEGACOMET_TEST_REACTOR'] ?? 'auto';
+
+/** For tests of workers that outlive their manager: false, or why they are skipped. */
+export const workersEndWithManager =
+  reactor === 'portable' && 'with the portable reactor workers end with their manager (test/portable.test.ts)';
+
 /** The command line of this very build (bin/megacomet runs the one in dist/). */
 export const mainPath = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 export const binPath = fileURLToPath(new URL('../../bin/megacomet', import.meta.url));
@@ -122,7 +129,7 @@ export async function startServer(args: string[] = [], options: StartOptions = {
   const runDirectory = options.runDirectory ?? temporary!.path;
   const free = ['--client-ports', '0', '--classic-port', '0', '--api-port', '0', '--workers', '2'];
   free.push('--data-dir', join(dirname(runDirectory), 'data'));
-  free.push('--reactor', process.env['MEGACOMET_TEST_REACTOR'] ?? 'auto');
+  free.push('--reactor', reactor);
   const child = spawn(process.execPath, [mainPath, 'serve', '--run-dir', runDirectory, ...free, ...args], {
     env: cleanEnvironment(options.env),
     stdio: ['ignore', 'pipe', 'pipe'],

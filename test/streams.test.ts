@@ -22,6 +22,7 @@ import {
   type TestServer,
   temporaryRunDirectory,
   waitFor,
+  workersEndWithManager,
 } from './helpers.js';
 
 type Transport = 'poll' | 'sse' | 'stream' | 'ws';
@@ -380,7 +381,9 @@ describe('processes that die', () => {
     }
   });
 
-  test('a manager with its log in memory: connected streams see a gap and go on', async () => {
+  test('a manager with its log in memory: connected streams see a gap and go on', {
+    skip: workersEndWithManager,
+  }, async () => {
     const first = await startServer(['--log', 'memory']);
     const { runDirectory } = first;
     try {
@@ -419,7 +422,9 @@ describe('processes that die', () => {
     }
   });
 
-  test('a manager with its log on disk: connected streams miss nothing, and see no gap', async () => {
+  test('a manager with its log on disk: connected streams miss nothing, and see no gap', {
+    skip: workersEndWithManager,
+  }, async () => {
     const data = await temporaryRunDirectory();
     const args = ['--log', 'lmdb', '--data-dir', data.path];
     const first = await startServer(args);

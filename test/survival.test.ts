@@ -18,6 +18,7 @@ import {
   type TestServer,
   temporaryRunDirectory,
   waitFor,
+  workersEndWithManager,
 } from './helpers.js';
 
 const bodyOf = (response: string) => response.slice(response.indexOf('\r\n\r\n') + 4);
@@ -107,7 +108,9 @@ describe('a worker that is killed', () => {
 });
 
 describe('a manager that is killed', () => {
-  test('while it takes over the sockets of its predecessor loses no client either', async () => {
+  test('while it takes over the sockets of its predecessor loses no client either', {
+    skip: workersEndWithManager,
+  }, async () => {
     const server = await startServer(['--workers', '1']);
     try {
       const client = await poll(server.ports.client, 'c');
@@ -131,7 +134,9 @@ describe('a manager that is killed', () => {
     }
   });
 
-  test('loses no client connection; a new one adopts the workers and messages flow again', async () => {
+  test('loses no client connection; a new one adopts the workers and messages flow again', {
+    skip: workersEndWithManager,
+  }, async () => {
     const run = await temporaryRunDirectory();
     let server = await startServer([], { runDirectory: run.path });
     try {
@@ -181,7 +186,7 @@ describe('a manager that is killed', () => {
     }
   });
 
-  test('leaves workers that end themselves after --orphan-seconds', async () => {
+  test('leaves workers that end themselves after --orphan-seconds', { skip: workersEndWithManager }, async () => {
     const run = await temporaryRunDirectory();
     const server = await startServer(['--orphan-seconds', '1'], { runDirectory: run.path });
     try {

@@ -9,7 +9,7 @@ export type Backend = ReactorName;
 
 export type OpenReactor = (capacity: number, events: ReactorEvents) => { reactor: Reactor; buffers: SendBuffers };
 
-/** @throws Error ERR_IO_URING_UNAVAILABLE, where this process may not what its parent might */
+/** @throws Error EIOURING, where this process may not what its parent might */
 export function reactorOpener(backend: Backend): OpenReactor {
   const buffers = sendBuffersFor(backend);
   return (capacity, events) => ({ reactor: makeReactor(backend, { capacity, events, buffers }), buffers });

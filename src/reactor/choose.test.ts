@@ -28,7 +28,7 @@ test('each is made when it is asked for, or the error says why not', () => {
   }
   const make = () => makeReactor('io-uring', options('io-uring'));
   if (probeIoUring() === null) make().destroy();
-  else assert.throws(make, { code: 'ERR_IO_URING_UNAVAILABLE' });
+  else assert.throws(make, { code: 'EIOURING' });
 });
 
 test('where io_uring cannot be had, auto says so in one line, io-uring fails with the cure, and epoll does not ask', () => {
@@ -40,7 +40,7 @@ test('where io_uring cannot be had, auto says so in one line, io-uring fails wit
   );
   assert.deepEqual(lines, ['using epoll: the kernel has no io_uring']);
   assert.throws(() => decideReactor('io-uring', silent, abilities), {
-    code: 'ERR_IO_URING_UNAVAILABLE',
+    code: 'EIOURING',
     message: 'the kernel has no io_uring; use --reactor epoll or auto',
   });
   assert.equal(decideReactor('epoll', silent, { systemCalls: null, ioUring: () => assert.fail('it asked') }), 'epoll');

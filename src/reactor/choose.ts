@@ -31,7 +31,7 @@ const here: Abilities = { systemCalls: ffiProblem, ioUring: ioUringProblem };
  * What a choice comes down to on this machine.
  *
  * @param log takes one line when `auto` has to do without io_uring, and whenever the portable reactor is used: what it costs
- * @throws Error with code ERR_IO_URING_UNAVAILABLE or ERR_EPOLL_UNAVAILABLE when one was asked for and is not to be had
+ * @throws Error with code EIOURING or EEPOLL when one was asked for and is not to be had
  */
 export function decideReactor(choice: ReactorChoice, log: (line: string) => void, abilities = here): ReactorName {
   if (choice === 'portable') {
@@ -61,7 +61,7 @@ function portableLine(reason: string): string {
 }
 
 function unavailable(choice: 'io-uring' | 'epoll', reason: string, others: string): Error {
-  const code = choice === 'epoll' ? 'ERR_EPOLL_UNAVAILABLE' : 'ERR_IO_URING_UNAVAILABLE';
+  const code = choice === 'epoll' ? 'EEPOLL' : 'EIOURING';
   return Object.assign(new Error(`${reason}; use --reactor ${others}`), { code });
 }
 
@@ -74,7 +74,7 @@ export function sendBuffersFor(name: ReactorName): SendBuffers {
  * Makes a reactor.
  *
  * @param name what `decideReactor` came to, perhaps in a parent process
- * @throws Error ERR_IO_URING_UNAVAILABLE or ERR_EPOLL_UNAVAILABLE where this process may not what its parent might
+ * @throws Error EIOURING or EEPOLL where this process may not what its parent might
  */
 export function makeReactor(name: ReactorName, options: ReactorOptions): Reactor {
   if (name === 'portable') return new PortableReactor(options);

@@ -120,7 +120,7 @@ describe('administration of clients', () => {
     const grace = await listen('grace', `/v1/sse?channel=traced&after=${cursor}`);
     assert.equal((await outcomeOf(cursor, 'grace')).outcome, 'had_it');
     const heidi = await listen('heidi', '/v1/sse?channel=traced');
-    assert.equal((await outcomeOf(cursor, 'heidi')).outcome, 'before_its_cursor');
+    assert.equal((await outcomeOf(cursor, 'heidi')).outcome, 'asked_for_later');
 
     dave.socket.destroy();
     await waitFor('the end of dave', async () => (await outcomeOf(cursor, 'dave')).visits[0].reason === 'closed');

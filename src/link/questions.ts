@@ -54,7 +54,7 @@ export type Outcome =
   /** It came with a cursor behind the publication, and said with that that it has it. */
   | 'had_it'
   /** It asked for what comes from a later time on. */
-  | 'before_its_cursor'
+  | 'asked_for_later'
   /** It is still being sent what came before. */
   | 'catching_up'
   /** The worker has not been sent it yet. */

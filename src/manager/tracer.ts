@@ -16,7 +16,7 @@ export const OUTCOMES: readonly Outcome[] = [
   'on_its_way',
   'catching_up',
   'left_while_catching_up',
-  'before_its_cursor',
+  'asked_for_later',
   'not_subscribed',
 ];
 

@@ -9,7 +9,8 @@
  * 24 bytes a row, 192 KiB together, of which only pages are there that were written.
  */
 
-const ROWS = 1 << 13;
+/** So many of the latest sequences are remembered. */
+export const DELIVERIES = 1 << 13;
 
 export interface Delivery {
   /** Milliseconds since 1970, when the kernel had it for all receivers, or the worker kept it for those that read slowly. */
@@ -21,13 +22,13 @@ export interface Delivery {
 }
 
 export class Deliveries {
-  readonly #sequence = new Float64Array(ROWS);
-  readonly #at = new Float64Array(ROWS);
-  readonly #receivers = new Int32Array(ROWS);
-  readonly #slow = new Int32Array(ROWS);
+  readonly #sequence = new Float64Array(DELIVERIES);
+  readonly #at = new Float64Array(DELIVERIES);
+  readonly #receivers = new Int32Array(DELIVERIES);
+  readonly #slow = new Int32Array(DELIVERIES);
 
   note(sequence: number, atMs: number, receivers: number, slow: number): void {
-    const row = sequence % ROWS;
+    const row = sequence % DELIVERIES;
     this.#sequence[row] = sequence;
     this.#at[row] = atMs;
     this.#receivers[row] = receivers;
@@ -36,7 +37,7 @@ export class Deliveries {
 
   /** What became of a publication; null where it did not come by the fan-out, or too long ago. */
   find(sequence: number): Delivery | null {
-    const row = sequence % ROWS;
+    const row = sequence % DELIVERIES;
     if (this.#sequence[row] !== sequence) return null;
     return { atMs: this.#at[row], receivers: this.#receivers[row], slow: this.#slow[row] };
   }

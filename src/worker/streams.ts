@@ -164,7 +164,7 @@ export class Streams {
   #leaveTrail(connection: number, { channels }: SubscriptionGroup, cursor: Cursor): void {
     const { position } = cursor;
     const isKnown = position >= 0 && cursor.isOf(this.#wire.epochBytes);
-    const after = position === CURSOR_NOW ? this.#position : isKnown ? position : 0;
+    const after = position === CURSOR_NOW ? null : isKnown ? position : 0;
     const names = (max: number) => channels.slice(0, max).map((channel) => this.#nameOf(channel));
     this.trail.asked(connection, after, channels.length, names);
   }

@@ -4,7 +4,7 @@
  */
 
 import type { Outcome, Question, Visit, WorkerTrace } from '../link/questions.js';
-import type { Deliveries, Delivery } from './deliveries.js';
+import { DELIVERIES, type Deliveries, type Delivery } from './deliveries.js';
 import type { Asked, Left, Trail } from './trail.js';
 
 /** The latest visits of a client that are told. */
@@ -83,7 +83,14 @@ function judge(
     const wasThere = began.position < sequence && (left === null || left.position >= sequence);
     return wasThere ? visit('not_subscribed') : null;
   }
-  if (group.after >= sequence) return visit(group.position >= sequence ? 'before_its_cursor' : 'had_it');
+  if (group.after === null) {
+    // A worker that is a little behind moves past what it has nobody for: what comes by no fan-out was published before.
+    const isRemembered = sequence > parts.position() - DELIVERIES;
+    const isLater = delivery === null ? isRemembered : delivery.atMs < group.atMs;
+    if (group.position >= sequence || (isLater && reached >= sequence)) return visit('asked_for_later');
+  } else if (group.after >= sequence) {
+    return visit('had_it');
+  }
   const droppedAt = dropped.get(channel);
   if (droppedAt !== undefined && droppedAt < sequence) return visit('not_subscribed');
   if (reached < sequence) {

@@ -30,8 +30,8 @@ export interface Asked extends Common {
   readonly channels: readonly string[];
   /** … of so many. */
   readonly count: number;
-  /** It wants what comes after this sequence. */
-  readonly after: number;
+  /** It wants what comes after this sequence; null: what is published from now on. */
+  readonly after: number | null;
 }
 
 /** A WebSocket unsubscribes from a channel. */
@@ -88,7 +88,7 @@ export class Trail {
   }
 
   /** @param names of the channels, read only where the client leaves a trail */
-  asked(connection: number, after: number, count: number, names: (max: number) => string[]): void {
+  asked(connection: number, after: number | null, count: number, names: (max: number) => string[]): void {
     const common = this.#common(connection);
     if (common !== null) this.#add({ kind: 'asked', ...common, after, count, channels: names(CHANNELS_MAX) });
   }

@@ -12,7 +12,7 @@ import { answerSchema, channelSchema, clientSchema, cursorSchema, describe, inco
 const EXPLANATIONS: Record<ClientOutcome, string> = {
   sent: 'it was sent to the client; `unreadBytes` tells what the client has not read yet',
   had_it: 'the client came with a cursor behind it, and has it by its own account',
-  before_its_cursor: 'the client asked only for what comes later',
+  asked_for_later: 'the client asked only for what comes later',
   catching_up: 'the client is still being sent what came before',
   on_its_way: 'the worker of the client has not been sent it yet',
   left_while_catching_up:

@@ -8,8 +8,6 @@
  * the places of all viewers: so streams are refused to requests of which the browser says that another site made them.
  */
 
-// For `hide` in schemas.
-import type {} from '@fastify/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Routes } from '../api/api.js';
 import { ApiError } from '../api/errors.js';
@@ -20,25 +18,8 @@ import type { Dashboard } from './dashboard.js';
 
 const RETRY_AFTER_S = 10;
 
-/** The page is no part of the API. */
-const NOT_DESCRIBED = { hide: true };
-
-/** How the API's description tells of a stream. */
-const stream = (description: string) => ({
-  200: { description, content: { 'text/event-stream': { schema: { type: 'string' } } } },
-});
-
-const eventsSchema = {
-  summary: 'Figures of the whole server, once a second',
-  description: 'What the dashboard shows: `history` once, with the last 15 minutes, then `snapshot` each second.',
-  response: stream('Server-sent events; src/dashboard/shared/snapshot.ts has their types.'),
-};
-
+/** Without a tag: the API's description leaves the page's own streams out. */
 const tailSchema = {
-  summary: 'What is published on one channel, for people',
-  description:
-    'Server-sent events `open`, `message` (the first 4 KiB of the data) and `gap`. More than a person can read is left out, and told as a gap. For programs there are the transports of the client port.',
-  response: stream('Server-sent events.'),
   querystring: {
     type: 'object',
     required: ['channel'],
@@ -54,21 +35,17 @@ export const dashboardRoutes =
   (dashboard: Dashboard): Routes =>
   (app) => {
     for (const path of ASSET_PATHS) {
-      app.get(path, { config: { require: 'nothing' }, schema: NOT_DESCRIBED }, async (request, reply) =>
+      app.get(path, { config: { require: 'nothing' } }, async (request, reply) =>
         sendAsset(reply, path, request.headers['if-none-match']),
       );
     }
 
     // A HEAD would be a stream without an end.
-    app.get(
-      '/v1/events',
-      { exposeHeadRoute: false, config: { require: 'admin' }, schema: eventsSchema },
-      (request, reply) => {
-        refuseOtherSites(request);
-        if (!dashboard.viewers.add(reply.raw)) throw tooMany('too many dashboards are open');
-        return reply.hijack();
-      },
-    );
+    app.get('/v1/events', { exposeHeadRoute: false, config: { require: 'admin' } }, (request, reply) => {
+      refuseOtherSites(request);
+      if (!dashboard.viewers.add(reply.raw)) throw tooMany('too many dashboards are open');
+      return reply.hijack();
+    });
 
     app.get<{ Querystring: { channel: string; after: string } }>(
       '/v1/tail',

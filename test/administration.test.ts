@@ -128,6 +128,19 @@ describe('administration of clients', () => {
     for (const { socket } of [erin, frank, grace, heidi]) socket.destroy();
   });
 
+  it('a trace tells of classic clients too', async () => {
+    const classic = await rawClient(server.ports.client, 'GET /old.js HTTP/1.1\r\nHost: h\r\n\r\n');
+    await waitFor('the poll', async () => (await get('/v1/channels/old')).waiting === 1);
+    const { cursor, receivers } = await post('/v1/publish', { channel: 'old', data: 'hello' });
+    await classic.until('hello');
+    const trace = await get(`/v1/trace?cursor=${cursor}`);
+    assert.deepEqual([trace.receivers, receivers], [1, 1]);
+    assert.deepEqual(
+      trace.workers.map(({ via }: { via: string }) => via),
+      ['queue'],
+    );
+  });
+
   it('connections are ended with advice, and nobody else is', async () => {
     const clients = [
       await listen('ivan', '/v1/sse?channel=lobby'),

@@ -11,7 +11,7 @@
 
 import type { Publication } from '../log/log.js';
 import { ChannelIndex } from './channel-index.js';
-import { PublicationRecords } from './publication-records.js';
+import type { PublicationRecords } from './publication-records.js';
 import type { Receipts } from './receipts.js';
 
 /** The way to one worker. */
@@ -47,7 +47,7 @@ interface Worker {
 
 export class FanOut {
   /** Which publications went where. */
-  readonly records = new PublicationRecords();
+  readonly #records: PublicationRecords | null;
   readonly #index = new ChannelIndex();
   readonly #workers = new Map<number, Worker>();
   readonly #receipts: Receipts;
@@ -56,8 +56,12 @@ export class FanOut {
   #fanOuts = 0;
   #receivers = 0;
 
-  /** @param position where the log ends: what lies there already was fanned out before our time */
-  constructor(receipts: Receipts, position: number) {
+  /**
+   * @param position where the log ends: what lies there already was fanned out before our time
+   * @param records told of publications and the workers that they were given to
+   */
+  constructor(receipts: Receipts, position: number, records: PublicationRecords | null = null) {
+    this.#records = records;
     this.#receipts = receipts;
     this.#position = position;
   }
@@ -83,11 +87,11 @@ export class FanOut {
     const { sequence } = publication;
     const count = this.#index.workersOf(name, 0, name.length, this.#found);
     let frame: Uint8Array | null = null;
-    this.records.begin(publication);
+    this.#records?.begin(publication);
     for (let i = 0; i < count; i++) {
       const { link, awaited } = this.#workers.get(this.#found[i]!)!;
       frame = link.fanOut(publication, name, receipt, frame);
-      this.records.given(this.#found[i]!, link.behind);
+      this.#records?.given(this.#found[i]!, link.behind);
       if (receipt) awaited.add(sequence);
     }
     this.#position = sequence;

@@ -36,6 +36,7 @@ import { MetricsSource } from './metrics-source.js';
 import { openLog } from './open-log.js';
 import type { ServeOptions } from './options.js';
 import { Policies, stormPolicy } from './policies.js';
+import { PublicationRecords } from './publication-records.js';
 import { Publisher } from './publisher.js';
 import { Queue } from './queue.js';
 import { type Receipt, Receipts } from './receipts.js';
@@ -150,8 +151,9 @@ export class Manager {
     const receipts = new Receipts();
     const unreadable = ({ code, message }: LogError) =>
       logger.error('the log cannot be read; queued messages wait', { code, reason: message });
-    const queue = new Queue(log, receipts, atMostEvery(FAILURE_LOG_MS, unreadable));
-    const fanOut = new FanOut(receipts, log.last);
+    const records = new PublicationRecords();
+    const queue = new Queue(log, receipts, atMostEvery(FAILURE_LOG_MS, unreadable), records);
+    const fanOut = new FanOut(receipts, log.last, records);
     const publisher = new Publisher({ log, queue, fanOut, receipts, logger });
     this.#queue = queue;
     this.#fanOut = fanOut;
@@ -196,7 +198,7 @@ export class Manager {
       publisher,
       log,
       audience: new Audience(this.#server),
-      tracer: new Tracer({ server: this.#server, log, records: fanOut.records }),
+      tracer: new Tracer({ server: this.#server, log, records }),
       status,
       host: options.apiHost,
       keys: this.#apiKeys,

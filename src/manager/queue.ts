@@ -24,6 +24,7 @@
 
 import { type Log, LogError, type Publication } from '../log/log.js';
 import { ChannelIndex } from './channel-index.js';
+import type { PublicationRecords } from './publication-records.js';
 import type { Receipts } from './receipts.js';
 
 /** The way to one worker. */
@@ -69,16 +70,26 @@ export class Queue {
   readonly #flightOf = new Map<number, Flight>();
   readonly #receipts: Receipts;
   readonly #failed: (error: LogError) => void;
+  readonly #records: Pick<PublicationRecords, 'queued'> | null;
   readonly #found = new Uint8Array(256);
   #delivered = 0;
   #receivers = 0;
   #missed = 0;
 
-  /** @param failed told that the log cannot be read; what it has of the channel stays there */
-  constructor(log: Log, receipts: Receipts, failed: (error: LogError) => void) {
+  /**
+   * @param failed told that the log cannot be read; what it has of the channel stays there
+   * @param records told of publications that were handed out
+   */
+  constructor(
+    log: Log,
+    receipts: Receipts,
+    failed: (error: LogError) => void,
+    records: Pick<PublicationRecords, 'queued'> | null = null,
+  ) {
     this.#log = log;
     this.#receipts = receipts;
     this.#failed = failed;
+    this.#records = records;
   }
 
   get inFlight(): number {
@@ -146,6 +157,7 @@ export class Queue {
     if (flight === undefined || !flight.awaited.delete(worker)) return;
     flight.receivers += receivers;
     this.#receipts.received(sequence, receivers);
+    if (receivers > 0) this.#records?.queued(sequence, worker, receivers);
     if (flight.awaited.size === 0) this.#decide(flight);
   }
 

@@ -41,7 +41,7 @@ export interface Trace {
   /** The log has it now. */
   retained: boolean;
   workers: WorkerPart[];
-  /** Of the fan-out, as far as workers remember it. */
+  /** Of the classic queue, and of the fan-out as far as workers remember it. */
   receivers: number;
   client: { client: string; outcome: ClientOutcome; visits: (Visit & { worker: number })[] } | null;
   incomplete: boolean;
@@ -67,7 +67,7 @@ export class Tracer {
 
   /** @param record of the sequence, as `find` gives it */
   async trace(sequence: number, record: PublicationRecord, client: string | null): Promise<Trace> {
-    const { channel, timeMs, bytes } = record;
+    const { channel, timeMs, bytes, queueReceivers } = record;
     const { server, log } = this.#parts;
     const [{ answers, missing }, page] = await Promise.all([
       server.askAll('trace', { sequence, channel, client }, TIMEOUT_MS),
@@ -75,7 +75,7 @@ export class Tracer {
     ]);
     const byWorker = new Map(answers.map(({ worker, answer }) => [worker, answer]));
     const workers = record.workers.map(({ worker, via }) =>
-      toPart(worker, via, byWorker.get(worker)?.delivery ?? null),
+      toPart(worker, via, via === 'fan_out' ? (byWorker.get(worker)?.delivery ?? null) : null),
     );
     const visits = answers.flatMap(({ worker, answer }) => answer.visits.map((visit) => ({ worker, ...visit })));
     const incomplete = missing.length > 0;
@@ -84,7 +84,7 @@ export class Tracer {
       ...{ channel, sequence, timeMs, bytes },
       retained: page.publications[0]?.sequence === sequence,
       workers,
-      receivers: workers.reduce((sum, { receivers = 0 }) => sum + receivers, 0),
+      receivers: workers.reduce((sum, { receivers = 0 }) => sum + receivers, queueReceivers),
       client: client === null ? null : { client, outcome: outcomeOf(visits, isForgotten), visits },
       incomplete,
     };

@@ -67,21 +67,25 @@ const traceSchema = {
       retained: { type: 'boolean', description: 'The log has it now.' },
       workers: {
         type: 'array',
-        description: 'Workers that had somebody on the channel.',
+        description: 'Workers that had somebody for it, in each way by itself.',
         items: {
           type: 'object',
           required: ['worker', 'via'],
           additionalProperties: false,
           properties: {
             worker: count,
-            via: { enum: ['fan_out', 'log'], description: 'At once, or from the log, since the worker was behind.' },
+            via: {
+              enum: ['fan_out', 'log', 'queue'],
+              description:
+                'At once; from the log, since the worker was behind; or out of the classic queue, to whoever took it there.',
+            },
             sent: { ...time, description: 'When it was handed out; absent where that is not remembered.' },
             receivers: { ...count, description: 'Connections that it was handed to at once.' },
             slowConsumers: { ...count, description: 'Connections ended with it, which had not read what came before.' },
           },
         },
       },
-      receivers: { ...count, description: 'Of all these workers, as far as they remember.' },
+      receivers: { ...count, description: 'Of all these workers, as far as they remember, and of the classic queue.' },
       client: {
         type: 'object',
         required: ['client', 'outcome', 'explanation', 'visits'],

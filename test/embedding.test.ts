@@ -10,7 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { OptionsError, type Server, ServerError, type StartOptions, start } from '../src/index.js';
-import { isAlive, portOf, rawClient, waitFor } from './helpers.js';
+import { isAlive, portOf, rawClient, runCommand, waitFor } from './helpers.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -120,6 +120,23 @@ describe('a server in this process', () => {
 
   test('cannot be started twice on one run directory', async () => {
     await isServerError('ERUNNING', /already running/, () => start(options('run'), { logger: quiet }));
+  });
+
+  test('is seen by the commands, which leave it to the program', async () => {
+    const runDir = join(directory, 'run');
+    const status = JSON.parse((await runCommand(['status', '--json', '--run-dir', runDir])).stdout);
+    assert.deepEqual([status.running, status.manager.pid, status.workers.length], [true, process.pid, 1]);
+    for (const command of ['stop', 'reload', 'drain']) {
+      const { exitCode, stderr } = await runCommand([command, '--run-dir', runDir]);
+      assert.deepEqual(
+        [exitCode, stderr],
+        [
+          1,
+          `megacomet: the server in ${runDir} is part of a program (pid ${process.pid}), which alone can ${command} it\n`,
+        ],
+      );
+    }
+    assert.equal(server.status().workers.length, 1);
   });
 
   test('ends its workers, and does nothing after that', async () => {

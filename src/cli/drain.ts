@@ -11,7 +11,7 @@ import { OperatorError } from './errors.js';
 import { type ApiKeyFlags, apiKeyFileFlag, readApiKey } from './flags/api.js';
 import { runDirectoryFlag } from './flags.js';
 import { integer } from './options.js';
-import { eventually, findManager, reachable } from './run-directory.js';
+import { assertNotEmbedded, eventually, findManager, reachable } from './run-directory.js';
 
 const PROGRESS_MS = 1000;
 /** What the server's own end may take after the drain. */
@@ -58,6 +58,7 @@ async function drain(
   show: (line: string) => void,
 ): Promise<void> {
   const manager = await findManager(runDirectory);
+  if (manager === null) await assertNotEmbedded(runDirectory, 'drain');
   if (manager === null) throw new OperatorError(`no server runs in ${runDirectory}`);
   const api = reachable(manager.api);
   const isGone = async () => (await findManager(runDirectory))?.pid !== manager.pid;

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { type ReloadFile, readReloadFile, signalManager } from '../manager/run-directory.js';
 import { OperatorError } from './errors.js';
 import { runDirectoryFlag } from './flags.js';
-import { eventually, findManager } from './run-directory.js';
+import { assertNotEmbedded, eventually, findManager } from './run-directory.js';
 
 /** Keys may have to be fetched. */
 const TIMEOUT_MS = 15_000;
@@ -33,6 +33,7 @@ export function reloadCommand(): Command {
  */
 async function reload(runDirectory: string): Promise<string> {
   const manager = await findManager(runDirectory);
+  if (manager === null) await assertNotEmbedded(runDirectory, 'reload');
   if (manager === null) throw new OperatorError(`no server runs in ${runDirectory}`);
   const before = readReloadFile(runDirectory)?.number ?? 0;
   await signalManager(runDirectory, manager.pid, 'SIGHUP');

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasProcesses } from '../manager/processes.js';
 import { hasManager, type ManagerFile, readManagerFile } from '../manager/run-directory.js';
+import { OperatorError } from './errors.js';
 
 /** Where a server listens, as manager.json and GET /v1/status name it. */
 export type ServerAddresses = Pick<ManagerFile, 'api' | 'classic' | 'clients'>;
@@ -20,6 +21,25 @@ export async function findManager(runDirectory: string): Promise<ManagerFile | n
   if (file === undefined) return null;
   const lives = hasProcesses() ? isManager(file.pid) : await hasManager(runDirectory);
   return lives ? file : null;
+}
+
+/**
+ * The manager of the directory, where it lives in a program that embeds the server (src/index.ts): it holds the lock, and is no `serve`.
+ * It must not be signalled: what the program does then is its own business.
+ */
+export async function findEmbedded(runDirectory: string): Promise<ManagerFile | null> {
+  const file = readManagerFile(runDirectory);
+  if (file === undefined || !hasProcesses() || isManager(file.pid)) return null;
+  return (await hasManager(runDirectory)) ? file : null;
+}
+
+/** @throws OperatorError where the server is a program's, which alone can do what is asked for */
+export async function assertNotEmbedded(runDirectory: string, what: string): Promise<void> {
+  const file = await findEmbedded(runDirectory);
+  if (file === null) return;
+  throw new OperatorError(
+    `the server in ${runDirectory} is part of a program (pid ${file.pid}), which alone can ${what} it`,
+  );
 }
 
 function isManager(pid: number): boolean {

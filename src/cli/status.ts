@@ -8,7 +8,7 @@ import type { ManagerStatus } from '../manager/status.js';
 import { requestApi } from './api-client.js';
 import { type ApiKeyFlags, apiKeyFileFlag, readApiKey } from './flags/api.js';
 import { runDirectoryFlag } from './flags.js';
-import { findManager, reachable, type ServerAddresses } from './run-directory.js';
+import { findEmbedded, findManager, reachable, type ServerAddresses } from './run-directory.js';
 
 const HELP = `
 RSS counts pages that processes share once for each; private is what one process would free.
@@ -55,7 +55,7 @@ export function statusCommand(): Command {
 
 /** @throws OperatorError where a manager runs whose API does not answer */
 async function readStatus(runDirectory: string, key: string | undefined): Promise<Status> {
-  const manager = await findManager(runDirectory);
+  const manager = (await findManager(runDirectory)) ?? (await findEmbedded(runDirectory));
   if (manager === null) {
     const workers = findWorkers(runDirectory).map(({ pid }) => ({
       pid,

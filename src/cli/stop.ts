@@ -7,7 +7,7 @@ import { signalManager } from '../manager/run-directory.js';
 import { signal } from '../platform/signal.js';
 import { OperatorError } from './errors.js';
 import { runDirectoryFlag } from './flags.js';
-import { eventually, findManager } from './run-directory.js';
+import { assertNotEmbedded, eventually, findManager } from './run-directory.js';
 
 /** What an orderly end may take: the manager itself gives its workers less. */
 const ORDERLY_MS = 4_000;
@@ -43,6 +43,7 @@ async function stop(runDirectory: string): Promise<string> {
     return manager === null ? workers : [manager.pid, ...workers];
   };
   const manager = await findManager(runDirectory);
+  if (manager === null) await assertNotEmbedded(runDirectory, 'stop');
   const orphans = manager === null ? workerPids(runDirectory) : [];
   if (manager === null && orphans.length === 0) return `nothing runs in ${runDirectory}`;
 

@@ -93,6 +93,16 @@ describe('API keys', () => {
     assert.match(unreadable.stderr, /--api-key-file .* cannot be read/);
   });
 
+  it('are shown by the load tester', async () => {
+    const target = ['--target', `127.0.0.1:${server.ports.client}`, '--connections', '5'];
+    const load = ['--hold', '1', '--messages', '20', '--message-count', '10', '--api', server.api];
+    const { exitCode, stdout, stderr } = await runCommand(['megatest', ...target, ...load], {
+      env: { MEGACOMET_API_KEY: ops },
+    });
+    assert.equal(exitCode, 0, stdout + stderr);
+    assert.ok(!stdout.includes(ops) && !stderr.includes(ops));
+  });
+
   it('do not get into what the server says', () => {
     assert.ok(!server.output().includes(backend) && !server.output().includes(ops));
   });

@@ -9,6 +9,7 @@ import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../cli/errors.js';
 import { flag } from '../cli/flag.js';
+import { type ApiKeyFlags, apiKeyFileFlag, readApiKey } from '../cli/flags/api.js';
 import { reactorFlag } from '../cli/flags.js';
 import { integer, parseApiUrl, size } from '../cli/options.js';
 import { MESSAGE_BYTES_MAX } from '../limits.js';
@@ -112,6 +113,7 @@ export function megatestCommand(): Command {
     )
     .addOption(flag('--message-bytes <size>', 'length of a message', size(1, MESSAGE_BYTES_MAX), 100))
     .addOption(flag('--api <url>', 'send through the HTTP API, such as http://127.0.0.1:9001', parseApiUrl))
+    .addOption(apiKeyFileFlag())
     .addOption(
       flag('--classic <host:port>', 'send through the classic application port; with --api: in turns', parseEndpoint),
     )
@@ -131,15 +133,16 @@ export function megatestCommand(): Command {
     .addOption(reactorFlag())
     .addOption(new Option('--json [file]', 'print the result as JSON, or write it to a file'))
     .addHelpText('after', HELP)
-    .action(async (flags: MegatestFlags & OutputFlags) => {
+    .action(async (flags: MegatestFlags & OutputFlags & ApiKeyFlags) => {
       const reactor = decideReactor(flags.reactor, (line) => process.stderr.write(`megacomet: ${line}\n`));
       const machine = { reactor, descriptorLimit: platform.raiseDescriptorLimit(), portsEach: localPorts() };
       const options = completeMegatestOptions(flags, machine);
+      const apiKey = readApiKey(flags);
       const interrupted = new AbortController();
       const interrupt = () => interrupted.abort();
       process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
       try {
-        const result = await runMegatest(options, { progress: process.stderr, signal: interrupted.signal });
+        const result = await runMegatest(options, { progress: process.stderr, signal: interrupted.signal, apiKey });
         const json = `${JSON.stringify(result, null, 2)}\n`;
         process.stdout.write(flags.json === true ? json : formatReport(result));
         if (typeof flags.json === 'string') writeResult(flags.json, json);

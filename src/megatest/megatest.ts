@@ -23,6 +23,8 @@ export interface MegatestIo {
   progress: ProgressOutput;
   /** Ends the test early; what was measured so far is returned. */
   signal: AbortSignal;
+  /** What to show to the API; in no result. */
+  apiKey?: string | undefined;
 }
 
 /** How long the API may take to name its processes when the test was interrupted. */
@@ -37,7 +39,7 @@ const LAST_REPORTS_MS = 600;
  */
 export async function runMegatest(
   options: MegatestOptions,
-  { progress: output, signal }: MegatestIo,
+  { progress: output, signal, apiKey }: MegatestIo,
 ): Promise<MegatestResult> {
   const run = randomInt(2 ** 32)
     .toString(16)
@@ -47,7 +49,7 @@ export async function runMegatest(
   const publisher = new Publisher(
     {
       run,
-      routes: routesOf(options),
+      routes: routesOf(options, apiKey),
       rate: options.messagesPerSecond,
       count: options.messageCount,
       messageBytes: options.messageBytes,
@@ -57,7 +59,7 @@ export async function runMegatest(
     ledger,
   );
 
-  const before = await measureServer(options, signal);
+  const before = await measureServer(options, signal, apiKey);
   const crew = await Crew.muster([{ ...options, within: [] }], run, receive, signal);
   let phase = 'opening';
   const progress = new Progress(output, () => {
@@ -82,7 +84,7 @@ export async function runMegatest(
     }
     await crew.until(() => false, LAST_REPORTS_MS, signal);
     await crew.until(() => crew.totals().turning === 0, options.graceMs, signal);
-    after = await measureServer(options, signal).catch((error: Error) => {
+    after = await measureServer(options, signal, apiKey).catch((error: Error) => {
       progress.note(error.message);
       return null;
     });
@@ -142,17 +144,21 @@ export async function runMegatest(
   };
 }
 
-function routesOf({ api, classic, messageBytes }: MegatestOptions): Route[] {
+function routesOf({ api, classic, messageBytes }: MegatestOptions, apiKey: string | undefined): Route[] {
   const routes: Route[] = [];
-  if (api !== null) routes.push(new ApiRoute(api, messageBytes));
+  if (api !== null) routes.push(new ApiRoute(api, messageBytes, apiKey));
   if (classic !== null) routes.push(new ClassicRoute(classic));
   return routes;
 }
 
 /** Null where the server's processes are not on this machine, or nobody says which they are. */
-async function measureServer({ api, serverPids }: MegatestOptions, signal: AbortSignal): Promise<ServerCost | null> {
+async function measureServer(
+  { api, serverPids }: MegatestOptions,
+  signal: AbortSignal,
+  apiKey: string | undefined,
+): Promise<ServerCost | null> {
   const asks = serverPids.length === 0 && api !== null;
-  const pids = asks ? await Promise.race([findServerPids(api), impatience(signal)]) : serverPids;
+  const pids = asks ? await Promise.race([findServerPids(api, apiKey), impatience(signal)]) : serverPids;
   if (pids.length === 0) return null;
   try {
     return measureProcesses(pids);

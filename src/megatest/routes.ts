@@ -33,10 +33,15 @@ const CLASSIC_BATCH_MESSAGES = 1000;
 export class ApiRoute implements Route {
   readonly batchMax: number;
   private readonly url: URL;
+  private readonly authorization: { authorization?: string };
   private readonly agent = new Agent({ keepAlive: true, maxSockets: API_CONNECTIONS });
 
-  /** @param api base address without a trailing slash */
-  constructor(api: string, messageBytes: number) {
+  /**
+   * @param api base address without a trailing slash
+   * @param key to show, where the API needs one
+   */
+  constructor(api: string, messageBytes: number, key?: string) {
+    this.authorization = key === undefined ? {} : { authorization: `Bearer ${key}` };
     this.url = new URL(`${api}/v1/publish`);
     this.batchMax = Math.max(1, Math.min(API_BATCH_MESSAGES, Math.floor(API_BATCH_BYTES / messageBytes)));
   }
@@ -45,7 +50,11 @@ export class ApiRoute implements Route {
     const publications = messages.map(({ id, text }) => ({ channel: id, data: text }));
     const body = JSON.stringify(publications.length === 1 ? publications[0] : publications);
     return new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+      const headers = {
+        ...this.authorization,
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+      };
       const post = request(this.url, { method: 'POST', agent: this.agent, headers, timeout: API_TIMEOUT_MS });
       post.on('timeout', () => post.destroy(failure('ETIMEDOUT')));
       post.on('error', reject);

@@ -20,10 +20,10 @@ export interface ServerCost extends ProcessCost {
  * @returns an empty list where the API is on another machine
  * @throws OperatorError where the API does not answer
  */
-export async function findServerPids(api: string): Promise<number[]> {
+export async function findServerPids(api: string, key?: string): Promise<number[]> {
   const { hostname } = new URL(api);
   if (hostname !== 'localhost' && !isLoopback(hostname.replace(/^\[|\]$/g, ''))) return [];
-  return pidsOf(await requestApi(api, '/v1/status'));
+  return pidsOf(await requestApi(api, '/v1/status', { key }));
 }
 
 /** Every number called `pid` in the status: the manager's and each worker's. */

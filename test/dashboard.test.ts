@@ -8,7 +8,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -376,7 +376,7 @@ describe('the dashboard', {
     }
   });
 
-  test('where the API has keys it asks for one, says when it is wrong, and keeps it in its tab', async () => {
+  test('where the API has keys it asks for one, says when it is wrong or taken back, and keeps it in its tab', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'megacomet-keys-'));
     const file = join(directory, 'keys');
     const makeKey = async (name: string, rights: string): Promise<string> => {
@@ -417,6 +417,16 @@ describe('the dashboard', {
       for (const url of asked) assert.ok(!url.includes('mk_'), 'the key is in no address');
       assert.doesNotMatch(locked.output(), new RegExp(`${admin}|mk_wrong`));
       assert.equal((await view.page.context().cookies()).length, 0);
+      const known = await readFile(file, 'utf8');
+      await writeFile(file, known.replace(/.*"ops".*\n/, ''));
+      const reload = await runCommand(['reload', '--run-dir', locked.runDirectory]);
+      assert.equal(reload.exitCode, 0, reload.stderr);
+      await page.locator('#key-problem', { hasText: 'not known' }).waitFor();
+      await writeFile(file, known);
+      await runCommand(['reload', '--run-dir', locked.runDirectory]);
+      await input.fill(admin);
+      await show.click();
+      await live(page);
       await page.getByRole('button', { name: 'Forget the key' }).click();
       await input.waitFor();
       assert.equal(await page.evaluate('sessionStorage.length'), 0);

@@ -52,10 +52,16 @@ export class Dashboard {
     this.viewers.start();
   }
 
-  /** Ends all streams. */
+  /** Whose key is still good comes back: called when keys have changed, since a stream may last for days. */
+  endStreams(): void {
+    this.viewers.endStreams();
+    this.tails.endStreams();
+  }
+
+  /** Ends all streams, and looks no more. */
   close(): void {
     this.viewers.close();
-    this.tails.close();
+    this.tails.endStreams();
     this.#kernel.close();
   }
 }

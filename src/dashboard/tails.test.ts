@@ -86,7 +86,7 @@ describe('a tail', () => {
       ],
     );
     assert.equal(viewer.events.at(-1)?.id, `${log.epoch}-4`);
-    tails.close();
+    tails.endStreams();
     assert.ok(viewer.ended);
     assert.equal(tails.size, 0);
   });
@@ -105,7 +105,7 @@ describe('a tail', () => {
         viewer.named<TailMessage>('message').map(({ data }) => data),
         expected,
       );
-      tails.close();
+      tails.endStreams();
     }
   });
 
@@ -119,12 +119,12 @@ describe('a tail', () => {
       late.viewer.named<TailMessage>('message').map(({ data }) => data),
       ['c', 'd'],
     );
-    late.tails.close();
+    late.tails.endStreams();
     const foreign = open(log, 'another-3');
     await new Promise(setImmediate);
     assert.equal(foreign.viewer.named<TailGap>('gap')[0].reason, 'retention');
     assert.equal(foreign.viewer.named('message').length, 2);
-    foreign.tails.close();
+    foreign.tails.endStreams();
   });
 
   test('shows the latest of a flood and says that it left something out', async (context) => {
@@ -148,7 +148,7 @@ describe('a tail', () => {
     context.mock.timers.tick(100);
     await new Promise(setImmediate);
     assert.equal(viewer.named<TailMessage>('message').at(-1)?.data, 'after');
-    tails.close();
+    tails.endStreams();
   });
 
   test('shows the beginning of what is long, never half a character, and says how long it is', async () => {
@@ -162,7 +162,7 @@ describe('a tail', () => {
     assert.equal(long.data, data.slice(0, long.data.length));
     assert.equal(Buffer.byteLength(long.data), SHOWN_BYTES_MAX - 1);
     assert.deepEqual([raw.kind, raw.data], ['raw', '\ufffdA']);
-    tails.close();
+    tails.endStreams();
   });
 
   test('is not read for while its viewer does not read', async (context) => {
@@ -178,7 +178,7 @@ describe('a tail', () => {
     context.mock.timers.tick(100);
     await new Promise(setImmediate);
     assert.equal(viewer.named('message').length, 1);
-    tails.close();
+    tails.endStreams();
   });
 
   test('of a quiet channel says every 15 s that it lives', (context) => {
@@ -188,7 +188,7 @@ describe('a tail', () => {
     viewer.output.write = ((text: string) => written.push(text)) as never;
     context.mock.timers.tick(30_000);
     assert.deepEqual(written, [':\n\n', ':\n\n']);
-    tails.close();
+    tails.endStreams();
   });
 
   test('is one of a bounded number, and who leaves makes room', () => {
@@ -201,7 +201,7 @@ describe('a tail', () => {
     assert.equal(tails.add(new FakeOutput().output, 'news', cursorOf('now')), false);
     viewers[0].close();
     assert.ok(tails.add(new FakeOutput().output, 'news', cursorOf('now')));
-    tails.close();
+    tails.endStreams();
     assert.equal(tails.size, 0);
   });
 });

@@ -53,7 +53,7 @@ export class Tails {
     return true;
   }
 
-  close(): void {
+  endStreams(): void {
     for (const { stream } of this.#tails) stream.end();
   }
 

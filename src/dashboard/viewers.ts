@@ -45,9 +45,13 @@ export class Viewers {
     this.#timer.unref();
   }
 
-  /** Ends all streams. */
+  /** Ends all streams, and looks no more. */
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
+    this.endStreams();
+  }
+
+  endStreams(): void {
     for (const stream of this.#streams) stream.end();
   }
 

@@ -269,6 +269,7 @@ export class Manager {
   setApiKeys(entries: readonly ApiKeyEntry[] | null): void {
     assertKeys(this.#options, entries);
     this.#apiKeys.set(entries);
+    this.#dashboard.endStreams();
   }
 
   /**
@@ -314,6 +315,7 @@ export class Manager {
     this.#log.setRetention(options.retention);
     this.#options = options;
     this.#apiKeys.set(apiKeys);
+    this.#dashboard.endStreams();
     this.#policies.change({ ...stormPolicy(options), publish: options.clientPublish });
     this.#access.change(options.access, tokenFiles);
     if (webhookSecret !== null) this.#watch?.change(webhookSecret, options.storms.presenceGraceSeconds);

@@ -5,7 +5,7 @@
 
 import type { Answer, Occupancy, Op, Refusal } from '../link/questions.js';
 import { OUTCOMES } from './tracer.js';
-import { LinkError } from './worker-frames.js';
+import { isCount, LinkError } from './worker-frames.js';
 
 /** For each operation, whether a value is one of its answers. */
 const CHECKS: { [O in Op]: (answer: Answer<O>) => boolean } = {
@@ -52,9 +52,4 @@ function isOccupancy({ subscribers, waiting }: Occupancy): boolean {
 /** A list of objects, each of which passes. */
 function isListOf<T extends object>(value: readonly T[], passes: (item: T) => boolean): boolean {
   return Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null && passes(item));
-}
-
-/** A whole number from 0. Takes anything: what it is given came from another process. */
-export function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

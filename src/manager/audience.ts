@@ -16,12 +16,14 @@ interface MaybeIncomplete {
 
 export interface ChannelList extends MaybeIncomplete {
   channels: ChannelOccupancy[];
-  more: boolean;
+  /** Where the next page begins; null: this is the last one. */
+  next: string | null;
 }
 
 export interface Presence extends MaybeIncomplete {
   clients: { client: string; connections: number }[];
-  more: boolean;
+  /** As of {@link ChannelList}. */
+  next: string | null;
   connections: number;
 }
 
@@ -50,10 +52,10 @@ export class Audience {
         waiting: others.waiting + waiting,
       });
     }
-    const { names, more } = firstOf(all.keys(), question.limit, answers);
+    const { names, next } = firstOf(all.keys(), question.limit, answers);
     const channels = names.map((name) => all.get(name)!);
     // Those that everybody has left while they were counted.
-    return { channels: channels.filter((each) => each.subscribers + each.waiting > 0), more, incomplete };
+    return { channels: channels.filter((each) => each.subscribers + each.waiting > 0), next, incomplete };
   }
 
   /** The first clients, by name, that are on a channel. */
@@ -63,9 +65,9 @@ export class Audience {
     for (const { client, connections } of answers.flatMap(({ clients }) => clients)) {
       all.set(client, (all.get(client) ?? 0) + connections);
     }
-    const { names, more } = firstOf(all.keys(), question.limit, answers);
+    const { names, next } = firstOf(all.keys(), question.limit, answers);
     const clients = names.map((client) => ({ client, connections: all.get(client)! }));
-    return { clients, more, connections: sum(answers, 'connections'), incomplete };
+    return { clients, next, connections: sum(answers, 'connections'), incomplete };
   }
 
   /** Ends connections. @returns how many */
@@ -88,10 +90,11 @@ function firstOf(
   all: Iterable<string>,
   limit: number,
   pages: readonly { more: boolean }[],
-): { names: string[]; more: boolean } {
+): { names: string[]; next: string | null } {
   const sorted = [...all].sort();
   const more = sorted.length > limit || pages.some((page) => page.more);
-  return { names: sorted.slice(0, limit), more };
+  const names = sorted.slice(0, limit);
+  return { names, next: more ? (names.at(-1) ?? null) : null };
 }
 
 function sum<K extends string>(answers: readonly Record<K, number>[], figure: K): number {

@@ -138,7 +138,8 @@ function readObject(bytes: Uint8Array, start: number, end: number): object {
   throw new LinkError('a payload that is no JSON object');
 }
 
-function isCount(value: unknown): boolean {
+/** A whole number from 0. Takes anything: what it is given came from another process. */
+export function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 

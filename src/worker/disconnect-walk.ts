@@ -33,23 +33,21 @@ export function* disconnectWalk(
   parts: DisconnectWalkParts,
   { client, channel, reason, reconnect, afterMs }: Question<'disconnect'>,
 ): Walk<{ connections: number }> {
-  const { identities, absences, disconnects, random } = parts;
+  const { absences, disconnects, random } = parts;
   let ended = 0;
-  if (client !== null) absences.forget(client, channel);
-  else absences.forgetChannel(channel!);
   const found = client === null ? onChannel(parts, channel!) : ofClient(parts, client, channel);
   for (const connection of found) {
     if (connection === null) {
       yield;
       continue;
     }
-    const subject = identities.subjectOf(connection);
     const after = afterMs === null ? {} : { afterMs: Math.round(afterMs * (1 + random())) };
     disconnects.disconnect(connection, { code: 'disconnected', reason, reconnect, ...after });
-    // It was sent away, and is not waited for.
-    if (subject !== null) absences.forget(subject, channel);
     if (++ended % ENDINGS === 0) yield;
   }
+  // They were sent away, and are not waited for.
+  if (client !== null) absences.forget(client, channel);
+  else absences.forgetChannel(channel!);
   return { connections: ended };
 }
 

@@ -146,8 +146,8 @@ export function addChannelRoutes(app: FastifyInstance, { audience, log }: Channe
     async ({ query: { pattern, after = '', limit }, apiKey }) => {
       const within = apiKey.channels ?? ['*'];
       const question = { within, pattern, after, limit };
-      const { channels, more, incomplete } = await audience.channels(question);
-      return { channels, ...(more && { next: channels.at(-1)?.channel }), ...(incomplete && { incomplete }) };
+      const { channels, next, incomplete } = await audience.channels(question);
+      return { channels, ...(next !== null && { next }), ...(incomplete && { incomplete }) };
     },
   );
 
@@ -165,11 +165,11 @@ export function addChannelRoutes(app: FastifyInstance, { audience, log }: Channe
       const { channel } = request.params;
       const { after = '', limit } = request.query;
       checkChannel(request, channel);
-      const { clients, more, connections, incomplete } = await audience.presence({ channel, after, limit });
+      const { clients, next, connections, incomplete } = await audience.presence({ channel, after, limit });
       return {
         clients,
         connections,
-        ...(more && { next: clients.at(-1)?.client }),
+        ...(next !== null && { next }),
         ...(incomplete && { incomplete }),
       };
     },

@@ -144,16 +144,16 @@ async function channelsOf(
   pattern: string,
 ): Promise<string[]> {
   const names: string[] = [];
-  for (let after = ''; ; after = names.at(-1)!) {
+  for (let after = ''; ; ) {
     const page = await audience.channels({ within, pattern, after, limit: CHANNELS_PAGE });
     if (page.incomplete)
       throw new ApiError(503, 'unavailable', 'a worker did not say which channels it has; try again');
     names.push(...page.channels.map(({ channel }) => channel));
-    const isOver = !page.more || page.channels.length === 0;
-    if (names.length > BATCH_PUBLICATIONS_MAX || (!isOver && names.length === BATCH_PUBLICATIONS_MAX)) {
+    if (names.length > BATCH_PUBLICATIONS_MAX || (page.next !== null && names.length === BATCH_PUBLICATIONS_MAX)) {
       const message = `more than ${BATCH_PUBLICATIONS_MAX} channels match pattern`;
       throw new ApiError(413, 'too_large', message, { field: 'pattern' });
     }
-    if (isOver) return names;
+    if (page.next === null) return names;
+    after = page.next;
   }
 }

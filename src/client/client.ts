@@ -81,7 +81,7 @@ export function makeClient<Data>(address: string | URL, options: ConnectOptions,
 
   const hand = (item: Item) => {
     const queues = isIterated || !listeners.get('message')?.size;
-    const before = queues ? cursor() : undefined;
+    const before = queues ? positions.cursor() : undefined;
     if (!(item.type === 'gap' ? positions.gap(item) : positions.message(item))) return;
     if (queues) {
       const taker = takers.shift();

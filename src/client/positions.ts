@@ -55,7 +55,7 @@ export function makePositions(): Positions {
 
   const add = (channels: readonly string[], at: string) => {
     const group = { at };
-    const added = channels.filter((channel) => !groups.has(channel));
+    const added = [...new Set(channels)].filter((channel) => !groups.has(channel));
     for (const channel of added) groups.set(channel, group);
     return added;
   };

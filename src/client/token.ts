@@ -21,7 +21,8 @@ export function makeToken(source: TokenSource | undefined, { now, random }: Plat
   let current: Promise<string | null> | undefined;
   const isCallback = typeof source === 'function';
   const token: Token = {
-    get: () => (current ??= fetchToken()),
+    // Not at once: a callback that throws at once would be dropped before it is kept.
+    get: () => (current ??= Promise.resolve().then(fetchToken)),
     drop() {
       current = undefined;
       token.renewAtMs = Infinity;

@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { signatureOf, type WebhookEvent } from '../src/manager/webhooks.js';
 import { Issuer } from '../src/tokens/testing/issuer.js';
 import { type RawClient, rawClient, runCommand, startServer, type TestServer, waitFor } from './helpers.js';
@@ -113,6 +114,21 @@ describe('webhooks', () => {
     assert.equal(webhooks.sent + webhooks.pending, events.length + webhooks.pending);
     await server.stop();
     assert.equal(events.at(-1)!.type, 'stopped');
+  });
+
+  test('are checked as docs/operations.md says', async () => {
+    const docs = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+    const snippet = /```js\n(import \{ createHmac, timingSafeEqual \}[\s\S]*?)```/.exec(docs)![1];
+    const path = join(directory, 'check.mjs');
+    writeFileSync(path, `${snippet}\nexport { isGenuine };\n`);
+    const { isGenuine } = (await import(pathToFileURL(path).href)) as { isGenuine: (...args: unknown[]) => boolean };
+    const header = `t=1000,v1=${signatureOf(Buffer.from(SECRET), 1000, '{}')}`;
+    assert(isGenuine(header, '{}', SECRET, 1_100_000));
+    assert(!isGenuine(header, '{} ', SECRET, 1_100_000), 'another body');
+    assert(!isGenuine(header, '{}', `${SECRET}2`, 1_100_000), 'another secret');
+    assert(!isGenuine(header.replace('t=1000', 't=1001'), '{}', SECRET, 1_100_000), 'another time');
+    assert(!isGenuine(header, '{}', SECRET, 1_301_000), 'too old');
+    assert(!isGenuine('', '{}', SECRET, 1_100_000));
   });
 
   test('a secret that is wrong keeps the server from its start', async () => {

@@ -23,6 +23,8 @@ export interface TokenFailure {
   final: boolean;
   /** There may be a key for it by now, where keys come from. */
   keyUnknown: boolean;
+  /** It counts against the address that it comes from: not where it may be a good one whose key or time is to come, or was. */
+  counts: boolean;
 }
 
 export type Verdict = { readonly grant: Grant } | { readonly failure: TokenFailure };
@@ -76,14 +78,16 @@ export class TokenVerifier {
     if (meant.length === 0) {
       const message =
         candidates.length === 0 ? 'no key of this server is for its algorithm' : 'this server does not know its key';
-      return { failure: { code: 'token_invalid', message, final: true, keyUnknown } };
+      return { failure: { code: 'token_invalid', message, final: true, keyUnknown, counts: !keyUnknown } };
     }
     if (meant.length > TOKEN_KEYS_TRIED_MAX) return failed('it must name its key by kid');
     for (const { key } of meant) {
       const verdict = await this.#tryKey(jose, token, key, alg!);
       if (verdict !== null) return verdict;
     }
-    return { failure: { code: 'token_invalid', message: 'its signature is wrong', final: true, keyUnknown } };
+    return {
+      failure: { code: 'token_invalid', message: 'its signature is wrong', final: true, keyUnknown, counts: true },
+    };
   }
 
   /** @returns null where the signature is not of this key */
@@ -115,7 +119,7 @@ function verdictOf(error: unknown, { errors }: Jose): Verdict {
     const { claim, reason } = error;
     if (claim === 'nbf' && reason === 'check_failed') {
       const message = 'it is not valid yet';
-      return { failure: { code: 'token_invalid', message, final: false, keyUnknown: false } };
+      return { failure: { code: 'token_invalid', message, final: false, keyUnknown: false, counts: false } };
     }
     if (reason === 'missing') return failed(`${claim} is missing`);
     return failed(reason === 'check_failed' ? `${claim} is not what this server wants` : `${claim} is malformed`);
@@ -130,10 +134,11 @@ export const EXPIRED: TokenFailure = {
   message: 'it has expired',
   final: true,
   keyUnknown: false,
+  counts: false,
 };
 
 function failed(message: string): Verdict {
-  return { failure: { code: 'token_invalid', message, final: true, keyUnknown: false } };
+  return { failure: { code: 'token_invalid', message, final: true, keyUnknown: false, counts: true } };
 }
 
 /** The key as WebCrypto has it: once, not for each token. */

@@ -9,7 +9,7 @@
 import type { RequestHead } from '../http/request-head.js';
 import { CLIENT_BODY_BYTES_MAX, REQUEST_HEAD_BYTES_MAX, VERIFY_TIMEOUT_MS, VERIFYING_BYTES_MAX } from '../limits.js';
 import type { Grant } from '../tokens/grant.js';
-import type { Verdict } from '../tokens/verifier.js';
+import type { TokenFailure, Verdict } from '../tokens/verifier.js';
 import { type AccessRefusal, accessAnswer, statusOf, tokenRefusal } from '../transports/access.js';
 import { TOKEN_MALFORMED, TOKEN_NONE, TOKEN_TWICE, TokenReader } from '../transports/tokens.js';
 import type { Access, ChannelNames } from './access.js';
@@ -21,12 +21,13 @@ export const ADMITTED = 0;
 /** `judge`: nobody knows yet; hand the request to `wait`. */
 export const UNDECIDED = 1;
 
-const MALFORMED = tokenRefusal({
+const MALFORMED: TokenFailure = {
   code: 'token_invalid',
   message: 'it is too long, or encoded wrongly',
   final: true,
   keyUnknown: false,
-});
+  counts: true,
+};
 const TWICE: AccessRefusal = { code: 'invalid', message: 'a request has one token at most' };
 const REQUIRED: AccessRefusal = { code: 'token_required', message: 'a token is needed for this' };
 const TOO_MANY_FAILURES: AccessRefusal = {
@@ -103,7 +104,7 @@ export class Admissions {
     if (found === TOKEN_MALFORMED) return this.#failed(connection, MALFORMED);
     const verdict = this.#verdict ?? this.#access.tokens.known(this.#reader.token);
     if (verdict === undefined) return this.#failures.isExhausted(connection) ? TOO_MANY_FAILURES : UNDECIDED;
-    if ('failure' in verdict) return this.#failed(connection, tokenRefusal(verdict.failure));
+    if ('failure' in verdict) return this.#failed(connection, verdict.failure);
     this.grant = verdict.grant;
     return this.#rights(names);
   }
@@ -124,10 +125,9 @@ export class Admissions {
     return { code: 'forbidden', message: `${who} subscribe to ${JSON.stringify(forbidden)}` };
   }
 
-  /** An expired token was a good one, so whoever has it is no stranger. */
-  #failed(connection: number, refusal: AccessRefusal): AccessRefusal {
-    if (refusal.code === 'token_invalid') this.#failures.failed(connection);
-    return refusal;
+  #failed(connection: number, failure: TokenFailure): AccessRefusal {
+    if (failure.counts) this.#failures.failed(connection);
+    return tokenRefusal(failure);
   }
 
   /**

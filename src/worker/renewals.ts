@@ -81,8 +81,8 @@ export class Renewals {
   #settle(connection: number, verdict: Verdict | null, ref: string): boolean {
     if (verdict === null) return this.#refuse(connection, BUSY, ref);
     if ('failure' in verdict) {
-      const { code } = verdict.failure;
-      if (code === 'token_invalid') this.#failures.failed(connection);
+      const { code, counts } = verdict.failure;
+      if (counts) this.#failures.failed(connection);
       return this.#refuse(connection, { code, message: tokenRefusal(verdict.failure).message, field: 'token' }, ref);
     }
     const { grant } = verdict;

@@ -101,7 +101,7 @@ class Measurement {
     const ports = ['--client-ports', '0', '--api-port', '0', '--classic-port', 'none'];
     const room = String(Math.ceil(this.options.connections * 1.02));
     const directories = ['--run-dir', join(this.directory, 'run'), '--data-dir', join(this.directory, 'data')];
-    const own = [...ports, '--max-connections', room, ...directories];
+    const own = [...ports, '--max-connections', room, ...directories, '--log-format', 'text'];
     const argumentList = [MAIN, 'serve', ...own, ...this.options.serveOptions];
     const server = spawn(process.execPath, argumentList, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.server = server;

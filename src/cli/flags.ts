@@ -135,7 +135,10 @@ export function reactorFlag(): Option {
 
 /** `--data-dir`: where the durable log of this user lies. */
 function dataDirectoryFlag(): Option {
-  const fallback = defaultDataDirectory(process.env['XDG_STATE_HOME'], homedir(), process.getuid?.() ?? 0);
+  // Windows has no XDG_STATE_HOME, no root and no user numbers.
+  const stateHome =
+    process.env['XDG_STATE_HOME'] || (process.platform === 'win32' && process.env['LOCALAPPDATA']) || '';
+  const fallback = defaultDataDirectory(stateHome, homedir(), process.getuid?.() ?? -1);
   return flag('--data-dir <path>', 'directory of the lmdb log', parsePath, fallback);
 }
 

@@ -14,8 +14,9 @@ const WORKER = `
   const name = process.argv[1];
   process.on('message', (message, socket) => {
     if (message.say) return process.send(message.say);
-    process.send('client taken');
-    socket.end(name + message.listener);
+    if (name === 'refuses') socket.destroy();
+    process.send({ client: message.client, taken: name !== 'refuses' });
+    if (name !== 'refuses') socket.end(name + message.listener);
   });
   process.send('hello');
 `;
@@ -28,7 +29,7 @@ async function worker(ports: HandedPorts, name: string): Promise<ChildProcess> {
 }
 
 async function wantsClients(child: ChildProcess, wants = true): Promise<void> {
-  child.send({ say: wants ? 'clients wanted' : 'clients unwanted' });
+  child.send({ say: { wanted: wants } });
   await once(child, 'message');
 }
 
@@ -95,6 +96,18 @@ describe('clients that are handed over', () => {
     a.kill('SIGKILL');
     assert.equal(await waiting, 'b0');
     await end(ports, a, b);
+  });
+
+  test('are handed to another worker where the first cannot take them after all', async () => {
+    const ports = await HandedPorts.open('127.0.0.1', [0], logger);
+    const refuses = await worker(ports, 'refuses');
+    await wantsClients(refuses);
+    const waiting = answer(client(ports));
+    const a = await worker(ports, 'a');
+    await wantsClients(a);
+    await wantsClients(refuses, false);
+    assert.equal(await waiting, 'a0');
+    await end(ports, a, refuses);
   });
 
   test('that wait when the ports are closed are turned away, and no more can come', async () => {

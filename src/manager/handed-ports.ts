@@ -2,9 +2,9 @@
  * Client ports where sockets cannot be inherited: the manager accepts, and hands each client to a worker over the channel that Node
  * keeps to a child process. Everywhere that Node runs, and at the price of some work of the manager for each client.
  *
- * A worker says when it wants clients. It is handed one at a time, in turn with the others that want some, and says that it has it
- * before it reads from it. Until then the manager keeps its own descriptor of the client, and hands it to another worker where this one
- * has ended. Clients whom nobody wants wait here, unread, up to WAITING_MAX; more are turned away.
+ * A worker says when it wants clients. It is handed some, in turn with the others that want any, and says of each that it has it, before
+ * it reads from it, or that it cannot take it after all. Until then the manager keeps its own descriptor of the client, and hands it to
+ * another worker where this one has ended. Clients whom nobody wants wait here, unread, up to WAITING_MAX; more are turned away.
  */
 
 import type { ChildProcess } from 'node:child_process';
@@ -16,22 +16,26 @@ import { atMostEvery, type Logger } from './logger.js';
 
 /** As many as the queue of a listening socket may hold (src/linux/sockets.ts), if every client were to come at once. */
 const WAITING_MAX = 16_384;
+/** Clients on their way to one worker: enough to have it busy, few enough that another could take them soon. */
+const HANDED_MAX = 32;
 const TURNED_AWAY_LOG_MS = 10_000;
 
 /** What goes to the worker, with the client. */
 export interface HandedClient {
   /** Number of the port that it came to, from 0. */
   listener: number;
+  /** Number of the client, for the answer. */
+  client: number;
 }
 
 /** What comes from it. */
-export type HandedAnswer = 'clients wanted' | 'clients unwanted' | 'client taken';
+export type HandedAnswer = { wanted: boolean } | { client: number; taken: boolean };
 
 interface Receiver {
   readonly child: ChildProcess;
   wants: boolean;
-  /** It has been handed this client and has not said that it has it. */
-  handed: Waiting | null;
+  /** What it has been handed and has not answered for, by number. */
+  readonly handed: Map<number, Waiting>;
 }
 
 interface Waiting {
@@ -48,6 +52,7 @@ export class HandedPorts implements ClientPorts {
   #receivers: Receiver[] = [];
   #waiting: Waiting[] = [];
   #closed = false;
+  #handedCount = 0;
 
   /** The process is out of descriptors; the next client may fare better. */
   readonly #turnedAway: (error: Error) => void;
@@ -72,24 +77,20 @@ export class HandedPorts implements ClientPorts {
   }
 
   spawned(child: ChildProcess): void {
-    const receiver: Receiver = { child, wants: false, handed: null };
+    const receiver: Receiver = { child, wants: false, handed: new Map() };
     this.#receivers.push(receiver);
     // It is not for the channel that the manager lives.
     child.channel?.unref();
     child.on('message', (answer: HandedAnswer) => {
-      if (answer === 'client taken') {
-        // Only our descriptor is closed: the worker has one of its own.
-        receiver.handed?.socket.destroy();
-        receiver.handed = null;
-      } else {
-        receiver.wants = answer === 'clients wanted';
-      }
+      if ('wanted' in answer) receiver.wants = answer.wanted;
+      else this.#answered(receiver, answer.client, answer.taken);
       this.#hand();
     });
     // Not 'disconnect': Node leaves it out where a handle was under way.
     child.once('exit', () => {
       this.#receivers = this.#receivers.filter((other) => other !== receiver);
-      if (receiver.handed !== null) this.#accepted(receiver.handed);
+      for (const client of receiver.handed.values()) this.#accepted(client);
+      receiver.handed.clear();
     });
   }
 
@@ -98,7 +99,7 @@ export class HandedPorts implements ClientPorts {
     for (const server of this.#servers) server.close();
     for (const { socket } of this.#waiting) socket.destroy();
     this.#waiting = [];
-    for (const { handed } of this.#receivers) handed?.socket.destroy();
+    for (const { handed } of this.#receivers) for (const { socket } of handed.values()) socket.destroy();
   }
 
   async #open(host: string, port: number): Promise<void> {
@@ -127,15 +128,24 @@ export class HandedPorts implements ClientPorts {
     this.#hand();
   }
 
+  #answered({ handed }: Receiver, number: number, taken: boolean): void {
+    const client = handed.get(number);
+    if (client === undefined) return;
+    handed.delete(number);
+    if (!taken) this.#accepted(client);
+    // Only our descriptor is closed: the worker has one of its own.
+    else client.socket.destroy();
+  }
+
   #hand(): void {
     while (this.#waiting.length > 0) {
-      const at = this.#receivers.findIndex(({ wants, handed }) => wants && handed === null);
+      const at = this.#receivers.findIndex(({ wants, handed }) => wants && handed.size < HANDED_MAX);
       if (at === -1) return;
       const [receiver] = this.#receivers.splice(at, 1);
       this.#receivers.push(receiver);
       const client = this.#waiting.shift()!;
-      receiver.handed = client;
-      const message: HandedClient = { listener: client.listener };
+      const message: HandedClient = { listener: client.listener, client: this.#handedCount++ };
+      receiver.handed.set(message.client, client);
       // Where it fails the worker has ended, and 'exit' follows.
       receiver.child.send(message, client.socket, { keepOpen: true }, () => {});
     }

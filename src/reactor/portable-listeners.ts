@@ -1,7 +1,7 @@
 /**
- * The accepting half of the portable reactor. Node accepts by itself and cannot be told to wait, so clients that nobody can
- * take yet wait here, accepted and not read, instead of in the kernel's queue: while accepting is paused, and at the capacity.
- * More than WAITING_MAX of them are turned away.
+ * The accepting half of the portable reactor. Node accepts by itself and cannot be told to wait, so clients of a listening socket that
+ * nobody can take yet wait here, accepted and not read, instead of in the kernel's queue: while accepting is paused, and at the
+ * capacity. More than WAITING_MAX of them are turned away. Clients of another source are given back then.
  */
 
 import assert from 'node:assert/strict';
@@ -23,11 +23,18 @@ interface Owner {
   wake(): void;
 }
 
+interface Waiting {
+  readonly socket: Socket;
+  readonly listener: number;
+  /** Null where nobody else could take it. */
+  readonly settle: ((taken: boolean) => void) | null;
+}
+
 export class PortableListeners {
   readonly #events: ReactorEvents;
   readonly #owner: Owner;
   readonly #sources: ClientSource[] = [];
-  #waiting: { socket: Socket; listener: number }[] = [];
+  #waiting: Waiting[] = [];
   #paused = false;
   /** Stopped by itself, and reported. */
   #stopped = false;
@@ -40,10 +47,10 @@ export class PortableListeners {
   }
 
   add(listener: number | ClientSource): number {
-    const source =
-      typeof listener === 'number' ? new DescriptorSource(listener, (errno) => this.#failed(errno)) : listener;
+    const own = typeof listener === 'number';
+    const source = own ? new DescriptorSource(listener, (errno) => this.#failed(errno)) : listener;
     const number = this.#sources.push(source) - 1;
-    source.open((socket) => this.#accepted(socket, number));
+    source.open((socket, settle) => this.#accepted({ socket, listener: number, settle: own ? null : settle }));
     source.setAccepting(!this.#paused && !this.#stopped);
     return number;
   }
@@ -51,6 +58,7 @@ export class PortableListeners {
   pause(): void {
     this.#paused = true;
     this.#tellSources();
+    this.#giveBack();
   }
 
   resume(): void {
@@ -73,14 +81,16 @@ export class PortableListeners {
     if (this.#sources.length === 0 || this.#paused) return 0;
     if (this.#errno !== 0) this.#stop(this.#errno);
     this.#errno = 0;
-    const waiting = this.#waiting;
     let accepted = 0;
-    while (accepted < waiting.length && accepted < ACCEPTS_PER_TURN && !this.#paused && !this.#owner.isFull()) {
-      const { socket, listener } = waiting[accepted++];
+    // An event may pause accepting, or destroy the reactor.
+    while (this.#waiting.length > 0 && accepted < ACCEPTS_PER_TURN && !this.#paused && !this.#owner.isFull()) {
+      const { socket, listener, settle } = this.#waiting.shift()!;
+      accepted++;
       this.#resumed();
+      settle?.(true);
       this.#events.accepted(this.#owner.take(socket), listener);
     }
-    this.#waiting.splice(0, accepted);
+    if (this.#sources.length === 0) return accepted;
     if (this.#owner.isFull()) this.#stop(0);
     else if (accepted === 0) this.#resumed();
     return accepted;
@@ -89,19 +99,31 @@ export class PortableListeners {
   /** For good. */
   destroy(): void {
     for (const source of this.#sources.splice(0)) source.close();
-    for (const { socket } of this.#waiting) socket.destroy();
-    this.#waiting = [];
+    this.#giveBack();
+    for (const { socket } of this.#waiting.splice(0)) socket.destroy();
   }
 
-  #accepted(socket: Socket, listener: number): void {
+  #accepted(client: Waiting): void {
+    const { socket, settle } = client;
+    if (settle !== null && (this.#paused || this.#stopped)) {
+      settle(false);
+      return;
+    }
     // Whatever befalls it is found out when it is read.
     socket.on('error', () => {});
     if (this.#waiting.length >= WAITING_MAX || this.#sources.length === 0) {
       socket.destroy();
       return;
     }
-    this.#waiting.push({ socket, listener });
+    this.#waiting.push(client);
     if (this.ready) this.#owner.wake();
+  }
+
+  /** Nobody is taken for some time: others may take them. */
+  #giveBack(): void {
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter(({ settle }) => settle === null);
+    for (const { settle } of waiting) settle?.(false);
   }
 
   #failed(errno: number): void {
@@ -113,6 +135,7 @@ export class PortableListeners {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#tellSources();
+    this.#giveBack();
     this.#events.acceptingStopped(errno);
   }
 
@@ -139,9 +162,10 @@ class DescriptorSource implements ClientSource {
     this.#failed = failed;
   }
 
-  open(take: (socket: Socket) => void): void {
+  open(take: (socket: Socket, settle: () => void) => void): void {
     assert(this.#server === null, 'opened twice');
-    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, take);
+    const options = { allowHalfOpen: true, pauseOnConnect: true, noDelay: true };
+    this.#server = createServer(options, (socket) => take(socket, () => {}));
     // Out of descriptors: the system library has turned the client away.
     this.#server.on('error', (error) => this.#failed(errnoOf(error)));
     this.#server.listen({ fd: this.#fd });

@@ -31,7 +31,7 @@ import {
 import type { SendBuffers } from './send-buffers.js';
 
 /** A buffer is handed to Node in pieces of so many bytes. */
-const PIECE_BYTES = 65536;
+const PIECE_BYTES = 16384;
 /** struct sockaddr_in6, the largest that a TCP client has. */
 const PEER_BYTES = 28;
 /** Received bytes that wait for `turn`; above it who brings more is not read before the next one. */

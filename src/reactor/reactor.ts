@@ -75,9 +75,12 @@ export const SEND_PENDING = 0;
 
 /** Hands over clients that were accepted elsewhere (src/worker/handed-clients.ts). */
 export interface ClientSource {
-  /** From now on clients are handed to `take`, as long as accepting goes on. */
-  open(take: (socket: Socket) => void): void;
-  /** Nobody should be handed over, or again. Who is on the way already is taken all the same. */
+  /**
+   * From now on clients are handed to `take`, as long as accepting goes on. It answers for each of them once, then or later: whether the
+   * reactor has it (before anything is read from it), or cannot, and somebody else may.
+   */
+  open(take: (socket: Socket, settle: (taken: boolean) => void) => void): void;
+  /** Whether clients should be handed over from now on. */
   setAccepting(accepting: boolean): void;
   close(): void;
 }

@@ -16,7 +16,7 @@ export function handedClients(
   ports: number,
   channel: Pick<NodeJS.Process, 'on' | 'send' | 'connected'> = process,
 ): ClientSource[] {
-  const takers: ((socket: Socket) => void)[] = [];
+  const takers: ((socket: Socket, settle: (taken: boolean) => void) => void)[] = [];
   let wanted = false;
 
   // A manager that has just ended hears nothing any more.
@@ -26,17 +26,26 @@ export function handedClients(
   const want = (accepting: boolean) => {
     if (accepting === wanted) return;
     wanted = accepting;
-    tell(wanted ? 'clients wanted' : 'clients unwanted');
+    tell({ wanted });
   };
 
-  channel.on('message', (message, socket) => {
-    const { listener } = message as HandedClient;
-    tell('client taken');
-    // It has gone on the way, or this process has no descriptor left for it.
-    if (socket === undefined) return;
+  channel.on('message', (message, handle) => {
+    const { listener, client } = message as HandedClient;
+    const socket = handle as Socket | undefined;
     const take = takers[listener];
-    if (take === undefined) (socket as Socket).destroy();
-    else take(socket as Socket);
+    if (socket === undefined) {
+      // It has gone on the way.
+      tell({ client, taken: true });
+    } else if (take === undefined) {
+      socket.destroy();
+      tell({ client, taken: false });
+    } else {
+      take(socket, (taken) => {
+        // Only our descriptor is closed: the manager has one of its own until it is told that we took the client.
+        if (!taken) socket.destroy();
+        tell({ client, taken });
+      });
+    }
   });
 
   return Array.from({ length: ports }, (_, listener) => ({

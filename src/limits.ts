@@ -214,8 +214,8 @@ export const CONNECTION_BYTES = {
   name: 16,
 };
 
-/** Memory of a client's address, where addresses are looked at: its connection's i32, six columns, and two entries of a hash table. */
-export const ADDRESS_BYTES = 4 + 24 + 8;
+/** Memory of a client's address, where addresses are looked at: its connection's i32, eight columns, and two entries of a hash table. */
+export const ADDRESS_BYTES = 4 + 29 + 8;
 /** Addresses of which a worker remembers failures when nobody is there from them any more. */
 export const REMEMBERED_ADDRESSES_MAX = 1 << 16;
 /** Wrong tokens of one address, each of which counts half after 30 s, at which no more of its tokens are verified. */

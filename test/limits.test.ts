@@ -50,6 +50,34 @@ describe('--connections-per-address', () => {
   });
 });
 
+describe('--connections-per-address with several workers', () => {
+  test('counts the connections of all of them', async () => {
+    const server = await startServer(['--workers', '3', '--connections-per-address', '30']);
+    const { client: port } = server.ports;
+    const held: RawClient[] = [];
+    const isServed = async (): Promise<boolean> => {
+      const client = await rawClient(port, 'GET /v1/stream?channel=a HTTP/1.1\r\nHost: test\r\n\r\n');
+      const answer = await client.until(/^HTTP\/1\.1 (200|503) /);
+      if (answer.startsWith('HTTP/1.1 200')) held.push(client);
+      return held.at(-1) === client;
+    };
+    // One after the other until one is refused: the workers hear of each other a little later.
+    while (await isServed()) assert(held.length < 90, 'nobody is refused');
+    assert(held.length >= 30, `${held.length} were served`);
+    const refusedInARow = async (count: number): Promise<boolean> => {
+      for (let i = 0; i < count; i++) if (await isServed()) return false;
+      return true;
+    };
+    await waitFor('no worker takes another one', () => refusedInARow(20));
+    assert(held.length < 60, `${held.length} were served`);
+
+    // Who leaves one worker makes room on another.
+    for (const client of held.splice(5)) client.socket.destroy();
+    await waitFor('there is room', isServed);
+    await server.stop();
+  });
+});
+
 describe('--accept-rate', () => {
   test('refuses who is too many in a second, and takes those who come later', async () => {
     const server = await startServer(['--workers', '1', '--accept-rate', '5']);

@@ -61,6 +61,8 @@ export const PUBLISH = 12;
 export const ANSWER = 13;
 /** JSON ClientChanges (client-changes.ts): clients have come and gone; only where the policy asks for it. */
 export const EVENTS = 14;
+/** JSON {@link AddressCounts}: connections here of addresses that have many, or of which others have some. */
+export const ADDRESSES = 16;
 /** Empty: a token names a key that the worker does not have, where keys come from an address. Answered by POLICY, new or as before. */
 export const KEY_UNKNOWN = 15;
 
@@ -96,6 +98,9 @@ export const POSITION = 40;
 export const POLICY = 41;
 /** u32 request, JSON `{op, …}`: a question off the path of publications (questions.ts). Answered by ANSWER, perhaps many turns later. */
 export const ASK = 42;
+
+/** JSON {@link AddressCounts}: what the other workers have of these addresses together. */
+export const ELSEWHERE = 43;
 
 /** In HISTORY: nothing follows above `upTo` but what FAN_OUT brings. */
 export const HISTORY_COMPLETE = 0;
@@ -137,6 +142,9 @@ export interface Hello {
   /** Up to where it has seen everything, in that epoch. */
   position?: number;
 }
+
+/** Connections by address: 16 hex digits for an IPv4 address or a network of IPv6 (src/worker/addresses.ts). */
+export type AddressCounts = [key: string, connections: number][];
 
 /** Length of the frame header: u32 length and u8 type. */
 export const FRAME_HEADER_BYTES = 5;

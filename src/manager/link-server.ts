@@ -11,6 +11,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
+  ADDRESSES,
   ANSWER,
   DELIVERED,
   EVENTS,
@@ -36,6 +37,7 @@ import {
 import type { Answer, Op, Question } from '../link/questions.js';
 import { type Log, LogError } from '../log/log.js';
 import { isFile } from '../platform/endpoint.js';
+import { AddressBook } from './address-book.js';
 import type { ClientWatch } from './client-watch.js';
 import type { FanOut } from './fan-out.js';
 import { UnansweredError } from './inquiries.js';
@@ -48,6 +50,7 @@ import {
   checkName,
   checkVerdict,
   LinkError,
+  readAddressCounts,
   readClientChanges,
   readHello,
   readPublish,
@@ -95,6 +98,7 @@ export interface LinkServerParts {
 export class LinkServer {
   /** By worker number. */
   readonly links = new Map<number, WorkerLink>();
+  readonly #addresses = new AddressBook(this.links);
   /** Workers that are being drained are let in. */
   draining = false;
   readonly #parts: LinkServerParts;
@@ -124,6 +128,7 @@ export class LinkServer {
 
   /** Ends all links and removes the socket. Workers that were not told to stop go on and dial for a next manager. */
   close(): void {
+    this.#addresses.close();
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -137,6 +142,7 @@ export class LinkServer {
     this.#parts.queue.workerLeft(worker);
     this.#parts.fanOut.workerLeft(worker);
     this.#parts.watch?.workerLeft(worker);
+    this.#addresses.workerLeft(worker);
     this.#parts.events.unlinked(link);
   }
 
@@ -271,6 +277,9 @@ export class LinkServer {
         return;
       case STATS:
         link.reported(readStats(bytes, start, end));
+        return;
+      case ADDRESSES:
+        this.#addresses.reported(worker, readAddressCounts(bytes, start, end));
         return;
       case EVENTS: {
         const changes = readClientChanges(bytes, start, end);

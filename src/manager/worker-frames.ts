@@ -10,7 +10,7 @@ import { isChannelName } from '../channel-name.js';
 import { CHANNEL_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX, WORKERS_MAX } from '../limits.js';
 import { CHANGE_CHANNELS_MAX, type ClientChanges } from '../link/client-changes.js';
 import { readJson, readSequence, readUint32 } from '../link/frame-reader.js';
-import { type Hello, KIND_JSON, KIND_TEXT, LINK_VERSION } from '../link/frames.js';
+import { type AddressCounts, type Hello, KIND_JSON, KIND_TEXT, LINK_VERSION } from '../link/frames.js';
 import { EMPTY_STATS, type WorkerStats } from '../link/stats.js';
 import type { NewPublication } from '../log/log.js';
 
@@ -70,6 +70,19 @@ function isLike(value: unknown, model: unknown): boolean {
   const parts = Object.entries(model);
   if (parts.length === 0) return Object.values(value).every(Number.isFinite);
   return parts.every(([name, part]) => isLike((value as Record<string, unknown>)[name], part));
+}
+
+/** ADDRESSES. */
+export function readAddressCounts(bytes: Uint8Array, start: number, end: number): AddressCounts {
+  const counts: unknown = readObject(bytes, start, end);
+  const isEntry = (entry: unknown) =>
+    Array.isArray(entry) &&
+    entry.length === 2 &&
+    typeof entry[0] === 'string' &&
+    /^[0-9a-f]{16}$/.test(entry[0]) &&
+    isCount(entry[1]);
+  if (!Array.isArray(counts) || !counts.every(isEntry)) throw new LinkError('ADDRESSES that are none');
+  return counts as AddressCounts;
 }
 
 /** EVENTS. */

@@ -8,7 +8,7 @@
 
 import type { Socket } from 'node:net';
 import { FrameReader, type FrameVisitor } from '../link/frame-reader.js';
-import { FAN_OUT_RECEIPT, type Hello, POLICY } from '../link/frames.js';
+import { type AddressCounts, ELSEWHERE, FAN_OUT_RECEIPT, type Hello, POLICY } from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
 import type { WorkerStats } from '../link/stats.js';
 import type { Log, Publication } from '../log/log.js';
@@ -154,6 +154,12 @@ export class WorkerLink implements QueueLink, FanOutLink {
   /** What clients may do from now on. */
   policy(policy: ClientPolicy): void {
     this.#outlet.frames.json(POLICY, policy);
+    this.#outlet.flushLater();
+  }
+
+  /** What the other workers have of some addresses. */
+  elsewhere(counts: AddressCounts): void {
+    this.#outlet.frames.json(ELSEWHERE, counts);
     this.#outlet.flushLater();
   }
 

@@ -74,6 +74,57 @@ describe('addresses', () => {
     assert.equal(addresses.size, REMEMBERED_ADDRESSES_MAX);
   });
 
+  test('an address with many connections is reported at each change, down to none', () => {
+    const addresses = new Addresses(10);
+    addresses.reportFrom = 2;
+    addresses.enter(1, at('192.0.2.1'));
+    assert.equal(addresses.takeChanges(), null);
+    addresses.enter(2, at('192.0.2.1'));
+    addresses.enter(3, at('2001:db8:1:2::1'));
+    addresses.enter(4, at('2001:db8:1:2::2'));
+    const [v4, v6] = ['ffffffffc0000201', '20010db800010002'];
+    assert.deepEqual(addresses.takeChanges(), [
+      [v4, 2],
+      [v6, 2],
+    ]);
+    addresses.leave(1);
+    assert.deepEqual(addresses.takeChanges(), [[v4, 1]]);
+    addresses.leave(2);
+    assert.deepEqual(addresses.takeChanges(), [[v4, 0]]);
+    addresses.enter(1, at('192.0.2.1'));
+    assert.equal(addresses.takeChanges(), null, 'it begins anew');
+  });
+
+  test('what others have counts too, and makes an address known here and reported', () => {
+    const addresses = new Addresses(10);
+    const key = 'ffffffffc0000201';
+    addresses.reportFrom = 5;
+    addresses.setElsewhere(key, 3);
+    assert.equal(addresses.size, 1);
+    const address = addresses.enter(1, at('192.0.2.1'));
+    assert.deepEqual([addresses.count(address), addresses.total(address)], [1, 4]);
+    assert.deepEqual(addresses.takeChanges(), [[key, 1]]);
+    addresses.leave(1);
+    assert.deepEqual(addresses.takeChanges(), [[key, 0]]);
+    addresses.setElsewhere(key, 0);
+    addresses.setElsewhere(key, 0);
+    assert.equal(addresses.size, 0);
+  });
+
+  test('a manager that is new is told of all that counts, and what others had is forgotten', () => {
+    const addresses = new Addresses(10);
+    addresses.reportFrom = 2;
+    for (const connection of [1, 2]) addresses.enter(connection, at('192.0.2.1'));
+    addresses.enter(3, at('192.0.2.2'));
+    addresses.setElsewhere('ffffffffc0000202', 7);
+    addresses.setElsewhere('ffffffffc0000203', 7);
+    addresses.takeChanges();
+    addresses.reportAll();
+    assert.deepEqual(addresses.takeChanges(), [['ffffffffc0000201', 2]]);
+    assert.equal(addresses.total(addresses.of(3)), 1);
+    assert.equal(addresses.size, 2);
+  });
+
   test('counts are those of a map, whatever comes and goes', () => {
     const step = fc.tuple(fc.integer({ min: 0, max: 15 }), fc.option(fc.integer({ min: 0, max: 5 })));
     fc.assert(

@@ -5,6 +5,9 @@
  * An address is an IPv4 address whole, or the first 64 bits of an IPv6 address: whoever has one of these has all of a network, and
  * could take another for each connection (RFC 6177 section 2).
  *
+ * Connections of one address may be on several workers. One that has many here is reported to the manager, who tells what the others have:
+ * so each worker knows the sum, a moment later. An address of which others have some is reported whatever it has here.
+ *
  * Columns of numbers, and a hash table under a secret key, since strangers choose their addresses: ADDRESS_BYTES for each, and nothing
  * before the first one comes. There is an address for every connection that the worker can hold, and REMEMBERED_ADDRESSES_MAX more.
  */
@@ -40,6 +43,10 @@ export class Addresses {
   readonly #failures: Float32Array;
   /** When they had that value, in ms since `#startMs`. */
   readonly #failedMs: Uint32Array;
+  /** What other workers have. */
+  readonly #elsewhere: Uint32Array;
+  /** 1: the manager knows of some here. */
+  readonly #reported: Uint8Array;
   /** The next one in its chain of the hash table, or in the list of the free. */
   readonly #next: Int32Array;
   readonly #heads: Int32Array;
@@ -49,8 +56,12 @@ export class Addresses {
   /** Addresses from here on were never used. */
   #fresh = 1;
   #startMs = Number.NaN;
-  /** Without connections, but with failures. */
+  /** Without connections, but with failures, or connections elsewhere. */
   #remembered = 0;
+  /** Connections from which on an address is reported; 0: none is. */
+  #reportFrom = 0;
+  /** What the manager is to be told, by key. */
+  #changes = new Map<string, number>();
   #expireAt = 1;
 
   /** @param capacity connections are below this */
@@ -66,6 +77,8 @@ export class Addresses {
     this.#count = new Uint32Array(rows);
     this.#failures = new Float32Array(rows);
     this.#failedMs = new Uint32Array(rows);
+    this.#elsewhere = new Uint32Array(rows);
+    this.#reported = new Uint8Array(rows);
     this.#next = new Int32Array(rows);
     this.#heads = new Int32Array(2 ** Math.ceil(Math.log2(rows)));
   }
@@ -75,12 +88,17 @@ export class Addresses {
     return this.#of[connection];
   }
 
-  /** Connections that the address has. */
+  /** Connections that the address has here. */
   count(address: number): number {
     return this.#count[address];
   }
 
-  /** Addresses that have connections or failures. */
+  /** … and on all workers, as far as is known. */
+  total(address: number): number {
+    return this.#count[address] + this.#elsewhere[address];
+  }
+
+  /** Addresses that have connections, or are remembered. */
   get size(): number {
     let free = 0;
     for (let row = this.#free; row !== NO_ADDRESS; row = this.#next[row]) free++;
@@ -98,9 +116,10 @@ export class Addresses {
     if (address === this.#of[connection]) return address;
     if (this.#of[connection] !== NO_ADDRESS) this.leave(connection);
     if (address === NO_ADDRESS) return NO_ADDRESS;
-    if (this.#count[address] === 0 && this.#failures[address] > 0) this.#remembered--;
+    if (this.#count[address] === 0 && this.#isKept(address)) this.#remembered--;
     this.#of[connection] = address;
     this.#count[address]++;
+    this.#changed(address);
     return address;
   }
 
@@ -109,9 +128,76 @@ export class Addresses {
     const address = this.#of[connection];
     if (address === NO_ADDRESS) return;
     this.#of[connection] = NO_ADDRESS;
-    if (--this.#count[address] > 0) return;
-    if (this.#failures[address] > 0 && this.#remembered < REMEMBERED_ADDRESSES_MAX) this.#remembered++;
+    this.#count[address]--;
+    this.#changed(address);
+    if (this.#count[address] > 0) return;
+    if (this.#isKept(address) && this.#remembered < REMEMBERED_ADDRESSES_MAX) this.#remembered++;
     else this.#release(address);
+  }
+
+  #isKept(address: number): boolean {
+    return this.#failures[address] > 0 || this.#elsewhere[address] > 0;
+  }
+
+  // ── Other workers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Addresses with so many connections here, or with some elsewhere, are reported from now on; 0: none. */
+  set reportFrom(connections: number) {
+    if (connections === this.#reportFrom) return;
+    this.#reportFrom = connections;
+    this.reportAll();
+  }
+
+  /** What the others have is not known any more, and the manager knows nothing: it is told of all anew. */
+  reportAll(): void {
+    this.#changes.clear();
+    for (let address = 1; address < this.#fresh; address++) {
+      this.#reported[address] = 0;
+      const elsewhere = this.#elsewhere[address];
+      this.#elsewhere[address] = 0;
+      if (this.#count[address] > 0) this.#changed(address);
+      else if (elsewhere > 0) this.#forgetIdle(address);
+    }
+  }
+
+  /** What the manager is to be told since the last call: key of the address, and connections here. Null: nothing. */
+  takeChanges(): [key: string, connections: number][] | null {
+    if (this.#changes.size === 0) return null;
+    const changes = [...this.#changes];
+    this.#changes.clear();
+    return changes;
+  }
+
+  /** Other workers have so many connections of the address. */
+  setElsewhere(key: string, connections: number): void {
+    this.#words[0] = Number.parseInt(key.slice(0, 8), 16);
+    this.#words[1] = Number.parseInt(key.slice(8), 16);
+    let address = this.#lookUp();
+    if (address === NO_ADDRESS) {
+      if (connections === 0 || this.#remembered >= REMEMBERED_ADDRESSES_MAX) return;
+      address = this.#insert();
+    }
+    const idle = this.#count[address] === 0;
+    const kept = this.#isKept(address);
+    this.#elsewhere[address] = connections;
+    if (!idle) this.#changed(address);
+    else if (!kept) this.#remembered++;
+    else if (connections === 0) this.#forgetIdle(address);
+  }
+
+  /** A remembered one has nothing elsewhere any more. */
+  #forgetIdle(address: number): void {
+    if (this.#failures[address] > 0) return;
+    this.#remembered--;
+    this.#release(address);
+  }
+
+  #changed(address: number): void {
+    if (this.#reportFrom === 0) return;
+    const count = this.#count[address];
+    if (this.#reported[address] === 0 && this.#elsewhere[address] === 0 && count < this.#reportFrom) return;
+    this.#reported[address] = count > 0 ? 1 : 0;
+    this.#changes.set(hex(this.#high[address]) + hex(this.#low[address]), count);
   }
 
   // ── Failures ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +225,7 @@ export class Addresses {
       this.#expireAt = address + 1 < this.#fresh ? address + 1 : 1;
       if (this.#failures[address] === 0 || this.failures(address, nowMs) >= FAILURES_MIN) continue;
       this.#failures[address] = 0;
-      if (this.#count[address] > 0) continue;
+      if (this.#count[address] > 0 || this.#elsewhere[address] > 0) continue;
       this.#remembered--;
       this.#release(address);
     }
@@ -160,14 +246,24 @@ export class Addresses {
     } else {
       return NO_ADDRESS;
     }
-    const [high, low] = words;
-    const slot = this.#slot();
-    for (let row = this.#heads[slot]; row !== NO_ADDRESS; row = this.#next[row]) {
+    const known = this.#lookUp();
+    return known === NO_ADDRESS ? this.#insert() : known;
+  }
+
+  /** The number of the address in `#words`, or NO_ADDRESS. */
+  #lookUp(): number {
+    const [high, low] = this.#words;
+    for (let row = this.#heads[this.#slot()]; row !== NO_ADDRESS; row = this.#next[row]) {
       if (this.#high[row] === high && this.#low[row] === low) return row;
     }
+    return NO_ADDRESS;
+  }
+
+  /** A number for the address in `#words`, which has none. */
+  #insert(): number {
+    const slot = this.#slot();
     const row = this.#allocate();
-    this.#high[row] = high;
-    this.#low[row] = low;
+    [this.#high[row], this.#low[row]] = this.#words;
     this.#next[row] = this.#heads[slot];
     this.#heads[slot] = row;
     return row;
@@ -198,6 +294,8 @@ export class Addresses {
     if (before === NO_ADDRESS) this.#heads[slot] = this.#next[row];
     else this.#next[before] = this.#next[row];
     this.#failures[row] = 0;
+    this.#elsewhere[row] = 0;
+    this.#reported[row] = 0;
     this.#next[row] = this.#free;
     this.#free = row;
   }
@@ -205,4 +303,8 @@ export class Addresses {
 
 function word(bytes: Uint8Array, at: number): number {
   return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
+}
+
+function hex(word: number): string {
+  return word.toString(16).padStart(8, '0');
 }

@@ -14,6 +14,7 @@
 import type { RequestHead } from '../http/request-head.js';
 import { HEADER_X_FORWARDED_FOR } from '../http/request-head.js';
 import { FAILED_TOKENS_MAX, LINGER_MS, REFUSALS_PER_SECOND } from '../limits.js';
+import type { AddressCounts } from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
 import { encodeSocketAddress } from '../linux/socket-address.js';
 import type { Reactor } from '../reactor/reactor.js';
@@ -87,6 +88,7 @@ export class Arrivals implements FailureLimits {
     this.remembers ||= this.active;
     const { capacity } = this.#connections;
     if (this.tracking) this.#addresses ??= new Addresses(capacity);
+    if (this.#addresses !== null) this.#addresses.reportFrom = reportFrom(connectionsPerAddress, workers);
     if (this.proxied) this.#ofProxy ??= new Uint8Array(capacity);
     this.#reactor.peerAddresses = this.tracking;
   }
@@ -148,6 +150,21 @@ export class Arrivals implements FailureLimits {
     addresses?.failed(addresses.of(connection), this.#control.nowMs());
   }
 
+  /** There is a manager that knows nothing of addresses yet. */
+  managerFound(): void {
+    this.#addresses?.reportAll();
+  }
+
+  /** Other workers have so many connections of these addresses. */
+  elsewhere(counts: AddressCounts): void {
+    for (const [key, connections] of counts) this.#addresses?.setElsewhere(key, connections);
+  }
+
+  /** What the manager is to be told of addresses since the last call; null: nothing. */
+  takeChanges(): AddressCounts | null {
+    return this.#addresses?.takeChanges() ?? null;
+  }
+
   /** Called now and then. */
   sweep(nowMs: number): void {
     this.#addresses?.expire(nowMs);
@@ -157,7 +174,7 @@ export class Arrivals implements FailureLimits {
   #enter(connection: number, socketAddress: Uint8Array): boolean {
     const addresses = this.#addresses!;
     const address = addresses.enter(connection, socketAddress);
-    if (address === NO_ADDRESS || this.#perAddress === 0 || addresses.count(address) <= this.#perAddress) return true;
+    if (address === NO_ADDRESS || this.#perAddress === 0 || addresses.total(address) <= this.#perAddress) return true;
     addresses.leave(connection);
     return false;
   }
@@ -180,6 +197,14 @@ export class Arrivals implements FailureLimits {
     const error = { code: reason, message: MESSAGES[reason] };
     this.#control.refuseWith(connection, 503, unavailableAnswer(error, retryAfterS, Date.now()));
   }
+}
+
+/**
+ * From how many connections on an address is reported: from half of what would be its share, so that it is known long before the limit.
+ * Those that nobody reports are together less than half of the limit.
+ */
+function reportFrom(perAddress: number, workers: number): number {
+  return perAddress === 0 || workers === 1 ? 0 : Math.max(1, Math.floor(perAddress / (2 * workers)));
 }
 
 /** A token bucket: so many a second, and one second's worth at once. */

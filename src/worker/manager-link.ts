@@ -10,9 +10,12 @@ import type { ClientChanges } from '../link/client-changes.js';
 import { FrameReader, readJson, readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
 import {
+  ADDRESSES,
+  type AddressCounts,
   ANSWER,
   ASK,
   DELIVER,
+  ELSEWHERE,
   EVENTS,
   FAN_OUT,
   GAP,
@@ -51,6 +54,9 @@ const SEQUENCE_BYTES = 6;
 const NO_CONNECTION = -1;
 
 /** What the link asks of its worker. */
+/** Some 30 bytes each. */
+const ADDRESSES_PER_FRAME = 10_000;
+
 export interface LinkOrders {
   hello(): Hello;
   /** Report every channel that has somebody waiting or subscribed. */
@@ -58,6 +64,8 @@ export interface LinkOrders {
   deliver: QueueWaiters['deliver'];
   welcome: Streams['welcome'];
   policy(policy: ClientPolicy): void;
+  /** What other workers have of some addresses. */
+  elsewhere(counts: AddressCounts): void;
   fanOut: Streams['fanOut'];
   history: CatchUps['history'];
   gap: Streams['gap'];
@@ -173,6 +181,13 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
     this.#urgent = true;
   }
 
+  /** Connections of addresses have changed. */
+  addresses(counts: AddressCounts): void {
+    for (let at = 0; at < counts.length; at += ADDRESSES_PER_FRAME) {
+      this.#writer.json(ADDRESSES, counts.slice(at, at + ADDRESSES_PER_FRAME));
+    }
+  }
+
   /** Clients have come and gone. */
   clientChanges(changes: ClientChanges): void {
     if (this.#established) this.#writer.json(EVENTS, changes);
@@ -257,6 +272,9 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
         return;
       case WELCOME:
         orders.welcome(Buffer.from(bytes.subarray(start + SEQUENCE_BYTES, end)).toString(), readSequence(bytes, start));
+        return;
+      case ELSEWHERE:
+        orders.elsewhere(readJson(bytes, start, end) as AddressCounts);
         return;
       case POLICY:
         orders.policy(readJson(bytes, start, end) as ClientPolicy);

@@ -95,9 +95,11 @@ export class Worker implements ReactorEvents {
       deliver: (...publication) => this.#clients.queue.deliver(...publication),
       welcome: (epoch, last) => {
         this.#clientReports.managerFound();
+        this.#clients.arrivals.managerFound();
         this.#clients.managerFound(epoch, last);
       },
       policy: (policy) => this.#told(policy),
+      elsewhere: (counts) => this.#clients.arrivals.elsewhere(counts),
       fanOut: (...publication) => this.#clients.streams.fanOut(...publication),
       history: (...page) => this.#clients.streams.catchUps.history(...page),
       gap: (...gap) => this.#clients.streams.gap(...gap),
@@ -252,6 +254,8 @@ export class Worker implements ReactorEvents {
     if (this.#link.established) {
       const hasWork = this.#questions.work();
       this.#managerSeenMs = nowMs;
+      const addresses = this.#clients.arrivals.takeChanges();
+      if (addresses !== null) this.#link.addresses(addresses);
       if (nowMs >= this.#changesAtMs) {
         this.#changesAtMs = nowMs + CLIENT_CHANGES_MS;
         this.#clientReports.flush();

@@ -8,6 +8,7 @@
 
 import { TOKEN_KEYS_BYTES_MAX } from '../limits.js';
 import type { TokenKey } from '../link/policy.js';
+import { withinTime } from '../time-limit.js';
 import { keysOfSet } from '../tokens/keys.js';
 
 const FETCH_TIMEOUT_MS = 5000;
@@ -62,7 +63,7 @@ export class RemoteKeys {
     this.#fetchedMs = this.#clock();
     let nextMs: number;
     try {
-      const { keys, freshMs } = await this.#get();
+      const { keys, freshMs } = await withinTime(FETCH_TIMEOUT_MS, this.#stopped.signal, (limit) => this.#get(limit));
       if (this.#stopped.signal.aborted) return;
       this.#failures = 0;
       nextMs = freshMs;
@@ -81,8 +82,7 @@ export class RemoteKeys {
     return this.#fetching;
   }
 
-  async #get(): Promise<{ keys: TokenKey[]; freshMs: number }> {
-    const signal = AbortSignal.any([AbortSignal.timeout(FETCH_TIMEOUT_MS), this.#stopped.signal]);
+  async #get(signal: AbortSignal): Promise<{ keys: TokenKey[]; freshMs: number }> {
     const headers = { accept: 'application/jwk-set+json, application/json' };
     // An address that leads elsewhere is not the one that the operator has trusted.
     const response = await fetch(this.#url, { headers, redirect: 'error', signal });

@@ -19,6 +19,7 @@ import {
   WEBHOOK_RETRY_MS_MAX,
   WEBHOOK_TIMEOUT_MS,
 } from '../limits.js';
+import { withinTime } from '../time-limit.js';
 import type { AttendanceEvents } from './attendance.js';
 import { atMostEvery, type Logger } from './logger.js';
 
@@ -28,6 +29,7 @@ const ANSWER_BYTES_MAX = 64 << 10;
 /** For the last request of a server that ends. */
 const LAST_MS = 800;
 const LAST_EVENTS_MAX = 10 * WEBHOOK_BATCH_EVENTS;
+const NEVER = new AbortController().signal;
 
 export type WebhookEvent =
   /** The server begins: whoever it told of before is not here, unless it is told so again. */
@@ -144,7 +146,8 @@ export class Webhooks implements AttendanceEvents {
     this.#dropped += this.#waits;
     this.#waits = 0;
     events.push({ type: 'stopped', time: Date.now() });
-    if (await this.#post(events, randomUUID(), AbortSignal.timeout(Math.min(LAST_MS, this.#timeoutMs)))) return;
+    const lastMs = Math.min(LAST_MS, this.#timeoutMs);
+    if (await withinTime(lastMs, NEVER, (limit) => this.#post(events, randomUUID(), limit))) return;
     this.#dropped += events.length;
     this.#logger.warn('webhooks were not delivered before the end', { events: events.length });
   }
@@ -221,7 +224,7 @@ export class Webhooks implements AttendanceEvents {
     const id = randomUUID();
     const { signal } = this.#closing;
     for (let attempt = 0; !signal.aborted; attempt++) {
-      if (await this.#post(events, id, AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]))) return true;
+      if (await withinTime(this.#timeoutMs, signal, (limit) => this.#post(events, id, limit))) return true;
       const longestMs = Math.min(this.#retryMs * 2 ** attempt, WEBHOOK_RETRY_MS_MAX);
       // An end of the server ends the wait too.
       await delay(longestMs * (0.5 + this.#random() / 2), undefined, { signal }).catch(() => {});

@@ -180,7 +180,8 @@ async function toldWithin<K extends FromHerd['kind']>(
   timeoutMs: number,
 ): Promise<FromHerd & { kind: K }> {
   const over = new AbortController();
-  const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), over.signal]);
+  const { signal } = over;
+  const timer = setTimeout(() => over.abort(new Error(`no ${kind} within ${timeoutMs} ms`)), timeoutMs);
   const ended = once(herd, 'exit', { signal }).then(([code]) => {
     throw new Error(`a process of clients ended with ${code}`);
   });
@@ -190,6 +191,7 @@ async function toldWithin<K extends FromHerd['kind']>(
       if (message.kind === kind) return message as FromHerd & { kind: K };
     }
   } finally {
+    clearTimeout(timer);
     over.abort();
   }
 }

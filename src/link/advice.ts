@@ -15,8 +15,6 @@ export const ADVICE_CLOSE_CODES = {
   forbidden: 4403,
   /** An administrator ended it. */
   disconnected: 4403,
-  /** The client did not read. */
-  slow_consumer: 4008,
 } as const;
 
 export type AdviceCode = keyof typeof ADVICE_CLOSE_CODES;

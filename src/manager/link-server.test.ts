@@ -243,6 +243,15 @@ describe('the queue over links', () => {
     assert.equal(rig.outdated[0]?.worker, 3);
   });
 
+  test('a worker that is drained for another manager is told to stop, and goes on with its own', async () => {
+    const stray = await FakeWorker.dial(rig.path, 3, { draining: true });
+    assert.equal((await stray.next()).type, STOP);
+    assert.equal(rig.server.links.size, 0);
+    rig.server.draining = true;
+    await FakeWorker.dial(rig.path, 3, { draining: true });
+    await until(() => rig.server.links.size === 1);
+  });
+
   test('whoever does not speak the protocol is cut off with one line', async () => {
     const bytes = ['GET / HTTP/1.1\r\n\r\n', '\x01\0\0\0\x02', '\x03\0\0\0\x01{}', '\x02\0\0\0\x01{'];
     for (const text of bytes) {

@@ -211,11 +211,8 @@ export class LinkServer {
     const stray = hello.draining === true && !this.draining;
     const outdated = hello.version !== LINK_VERSION || stray;
     if (outdated || (other !== undefined && other.hello.pid !== pid)) {
-      const reason = stray
-        ? 'it is being drained'
-        : outdated
-          ? `link version ${hello.version}, not ${LINK_VERSION}`
-          : 'its number is taken';
+      const version = `link version ${hello.version}, not ${LINK_VERSION}`;
+      const reason = stray ? 'it is being drained' : outdated ? version : 'its number is taken';
       this.#parts.logger.warn('worker told to stop', { worker, pid, reason });
       const writer = new FrameWriter();
       writer.frame(STOP);

@@ -94,6 +94,23 @@ export const FAMILIES: readonly Family[] = [
     one(({ status }) => status.drain?.remaining ?? 0),
   ),
 
+  // Webhooks; nothing where there are none
+  counter('webhook_events_total', 'Events of webhooks, by what became of them', ({ status: { webhooks } }) =>
+    webhooks === null
+      ? []
+      : (['sent', 'coalesced', 'dropped'] as const).map((result) => ({ value: webhooks[result], labels: { result } })),
+  ),
+  counter(
+    'webhook_failures_total',
+    'Requests of webhooks that were not answered with 2xx',
+    optional(({ status }) => status.webhooks?.failures ?? null),
+  ),
+  gauge(
+    'webhook_events_pending',
+    'Events of webhooks that wait, or are on their way',
+    optional(({ status }) => status.webhooks?.pending ?? null),
+  ),
+
   // Requests and messages
   counter('requests_total', 'Request heads that were read', ofWorkers('requests')),
   counter('requests_rejected_total', 'Requests that were refused, by status code', recordOf('rejected', 'status')),

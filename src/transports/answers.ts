@@ -57,14 +57,18 @@ export function publishRefusal({ code, message, field }: Refusal, keepAlive: boo
  *
  * @param error its code and, for people, why
  * @param retryAfterS when to come back, in seconds: different ones keep clients from returning all at once
+ * @param bodiless true to answer HEAD
  */
 export function unavailableAnswer(
   error: { code: string; message: string },
   retryAfterS: number,
   nowMs: number,
+  bodiless = false,
 ): Uint8Array {
   const { code, message } = error;
-  return jsonAnswer(503, JSON.stringify({ error: { code, message } }), false, nowMs, [`Retry-After: ${retryAfterS}`]);
+  const json = JSON.stringify({ error: { code, message } });
+  const answer = jsonAnswer(503, json, false, nowMs, [`Retry-After: ${retryAfterS}`]);
+  return bodiless ? answer.subarray(0, answer.length - Buffer.byteLength(json)) : answer;
 }
 
 const HOME_PAGE = `<!doctype html>

@@ -49,6 +49,14 @@ describe('connections for each address', () => {
     assert.deepEqual([rejected[503], ended.too_many_connections], [1, 1]);
   });
 
+  test('HEAD is refused without a body', () => {
+    const rig = new ArrivalsRig({ connectionsPerAddress: 1 });
+    assert(rig.isServed(1));
+    rig.connect(2);
+    rig.receive(2, 'HEAD /alice.js HTTP/1.1\r\n');
+    assert.match(rig.sent(2), /^HTTP\/1\.1 503 [\s\S]*\r\n\r\n$/);
+  });
+
   test('who leaves makes room', () => {
     const rig = new ArrivalsRig({ connectionsPerAddress: 1 });
     assert(rig.isServed(1));

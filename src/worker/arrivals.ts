@@ -11,8 +11,7 @@
  * Refusing costs a row for some seconds and one answer; so a worker answers REFUSALS_PER_SECOND, and resets what is more.
  */
 
-import type { RequestHead } from '../http/request-head.js';
-import { HEADER_X_FORWARDED_FOR } from '../http/request-head.js';
+import { HEADER_X_FORWARDED_FOR, isHeadRequest, METHOD_HEAD, type RequestHead } from '../http/request-head.js';
 import { FAILED_TOKENS_MAX, LINGER_MS, REFUSALS_PER_SECOND } from '../limits.js';
 import type { AddressCounts } from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
@@ -114,7 +113,7 @@ export class Arrivals implements FailureLimits {
     const client = forwardedFor(list.toString('latin1'), this.#proxies);
     if (client === '') this.#addresses!.leave(connection);
     else if (!this.#enter(connection, encodeSocketAddress(client, 0))) {
-      this.#answer(connection, 'too_many_connections');
+      this.#answer(connection, 'too_many_connections', head.method === METHOD_HEAD);
       return false;
     }
     return true;
@@ -125,9 +124,9 @@ export class Arrivals implements FailureLimits {
     if (this.#ofProxy![connection] === 1) this.#addresses!.leave(connection);
   }
 
-  /** Bytes of a client that is refused. */
-  received(connection: number): void {
-    this.#answer(connection, this.#refused.get(connection)!);
+  /** Bytes of a client that is refused: the beginning of its request. */
+  received(connection: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#answer(connection, this.#refused.get(connection)!, isHeadRequest(bytes, start, end));
   }
 
   /** A connection departs, or is about to linger. */
@@ -191,11 +190,11 @@ export class Arrivals implements FailureLimits {
     return false;
   }
 
-  #answer(connection: number, reason: Reason): void {
+  #answer(connection: number, reason: Reason, bodiless: boolean): void {
     const spread = RETRY_AFTER_S_MAX - RETRY_AFTER_S_MIN + 1;
     const retryAfterS = RETRY_AFTER_S_MIN + Math.floor(this.#random() * spread);
     const error = { code: reason, message: MESSAGES[reason] };
-    this.#control.refuseWith(connection, 503, unavailableAnswer(error, retryAfterS, Date.now()));
+    this.#control.refuseWith(connection, 503, unavailableAnswer(error, retryAfterS, Date.now(), bodiless));
   }
 }
 

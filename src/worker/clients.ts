@@ -259,7 +259,7 @@ export class Clients {
           }
           return;
         case PHASE_REFUSED:
-          this.arrivals.received(connection);
+          this.arrivals.received(connection, bytes, start, end);
           return;
         case PHASE_WAITING:
         case PHASE_SENDING:

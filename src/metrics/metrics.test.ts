@@ -38,7 +38,7 @@ function sampleOf(workers: WorkerStatus[]): Sample {
     status: {
       ...sumsOf(workers),
       drain: null,
-      webhooks: null,
+      webhooks: { pending: 2, sent: 7, dropped: 1, coalesced: 4, failures: 3, lastFailure: 'it answered 500' },
       pid: 1,
       uptimeSeconds: 5,
       rssBytes: 80 << 20,

@@ -128,14 +128,17 @@ function readOnlyJson(app: FastifyInstance): void {
 
 /** A query has texts; where its schema wants a whole number, digits are one. Bodies are not touched: there "5" is no number. */
 function readNumbers(app: FastifyInstance): void {
-  app.addHook('preValidation', async ({ query, routeOptions }) => {
-    const { properties = {} } = (routeOptions.schema?.querystring ?? {}) as { properties?: Record<string, object> };
-    const texts = query as Record<string, unknown>;
-    for (const [name, schema] of Object.entries(properties)) {
-      const text = texts[name];
-      if ('type' in schema && schema.type === 'integer' && typeof text === 'string' && /^\d{1,15}$/.test(text)) {
-        texts[name] = Number(text);
+  app.addHook('onRoute', (route) => {
+    const { properties = {} } = (route.schema?.querystring ?? {}) as { properties?: Record<string, { type?: string }> };
+    const numbers = Object.keys(properties).filter((name) => properties[name].type === 'integer');
+    if (numbers.length === 0) return;
+    const read = async ({ query }: { query: unknown }) => {
+      const texts = query as Record<string, unknown>;
+      for (const name of numbers) {
+        const text = texts[name];
+        if (typeof text === 'string' && /^\d{1,15}$/.test(text)) texts[name] = Number(text);
       }
-    }
+    };
+    route.preValidation = [read, ...[route.preValidation ?? []].flat()];
   });
 }

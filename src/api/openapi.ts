@@ -64,6 +64,12 @@ export async function addDescription(app: FastifyInstance): Promise<void> {
   app.get('/v1/openapi.json', { config: { require: 'nothing' } }, async () => app.swagger());
 }
 
+/** A body of two forms is checked by a condition, which gives better messages; programs that read the description expect `oneOf`. */
+function withoutCondition(body: object): object {
+  const { if: condition, then, else: otherwise } = body as { if?: object; then?: object; else?: object };
+  return condition === undefined ? body : { oneOf: [otherwise, then] };
+}
+
 function takesAnything({ body, querystring, params }: FastifySchema): boolean {
   return (body ?? querystring ?? params) !== undefined;
 }
@@ -82,6 +88,7 @@ function describeRoute(schema: FastifySchema, require: Requirement = 'nothing'):
   const right = open ? 'Needs no key.' : `Needs the right \`${require}\`.`;
   return {
     ...rest,
+    ...(schema.body !== undefined && { body: withoutCondition(schema.body as object) }),
     description: description === undefined ? right : `${description}\n\n${right}`,
     security: open ? [] : [{ key: [] }],
     response: {

@@ -53,6 +53,13 @@ inPage = {
     return JSON.parse(/data: (.*)/.exec(text)[1]).timesMs.length;
   },
 
+  /** Fields and buttons that nobody could name who does not see them. */
+  unnamed() {
+    const named = (element) =>
+      element.labels?.length > 0 || element.ariaLabel || (element.tagName === 'BUTTON' && element.textContent.trim() !== '');
+    return [...document.querySelectorAll('input, textarea, button')].filter((element) => !named(element)).map(({ id }) => id);
+  },
+
   /** Texts whose contrast with what is behind them is below so much (WCAG 2.2, 1.4.3), with that contrast. */
   contrastBelow(least) {
     const rgba = (color) => (color.match(/[\\d.]+/g) ?? []).map(Number);
@@ -292,6 +299,7 @@ describe('the dashboard', {
         assert.ok(overflow <= 0, `${overflow} px too wide`);
         const tooFaint = await page.evaluate('inPage.contrastBelow(4.5)');
         assert.deepEqual(tooFaint, []);
+        assert.deepEqual(await page.evaluate('inPage.unnamed()'), []);
         const ground = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
         assert.equal(Number(/\d+/.exec(ground)![0]) < 128, scheme === 'dark', ground);
         assert.deepEqual(errors, []);

@@ -165,6 +165,7 @@ function greeting(addresses: ServerAddresses, options: ServeOptions, launcher: s
       `${options.maxConnections.toLocaleString('en')} connections.`,
     '',
     ...addressLines(addresses).map((line) => `  ${line}`),
+    `  dashboard         ${api}/`,
     `  run directory     ${options.runDirectory}`,
     `  messages          ${options.log === 'lmdb' ? options.dataDirectory : 'in memory: lost when it ends'}`,
     '',

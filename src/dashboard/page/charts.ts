@@ -218,6 +218,14 @@ class Chart {
     }
   }
 
+  /** `14:05`, or with seconds where labels are closer together than a minute. One that would be cut off at the end is left out. */
+  #clockLabels(times: number[]): string[] {
+    const isClose = times.length > 1 && times[1] - times[0] < 60;
+    const [from, to] = this.#range();
+    const end = to - (to - from) * (isClose ? 0.08 : 0.04);
+    return times.map((time) => (time > end ? '' : new Date(time * 1000).toTimeString().slice(0, isClose ? 8 : 5)));
+  }
+
   #options(width: number): uPlot.Options {
     const style = getComputedStyle(document.documentElement);
     const color = (name: string) => style.getPropertyValue(name).trim();
@@ -236,7 +244,7 @@ class Chart {
       cursor: { sync: { key: SYNC }, points: { size: 6 }, drag: { x: false, y: false }, y: false },
       scales: { x: { range: () => this.#range() }, y: { range: (_plot, _low, high) => [0, topOf(high)] } },
       axes: [
-        { ...axis, space: 70, size: 24, values: (_plot, times) => clockLabels(times) },
+        { ...axis, space: 70, size: 24, values: (_plot, times) => this.#clockLabels(times) },
         { ...axis, space: 28, size: 52, values: (_plot, values) => (this.#known() ? values.map(format) : []) },
       ],
       series: [
@@ -274,15 +282,6 @@ function alone(values: ArrayLike<number | null | undefined>): number[] {
 function topOf(high: number | null): number {
   if (high === null || !Number.isFinite(high) || high <= 0) return 1;
   return high * 1.08;
-}
-
-/** `14:05`, or with seconds where labels are closer together than a minute. */
-function clockLabels(times: number[]): string[] {
-  const close = times.length > 1 && times[1] - times[0] < 60;
-  return times.map((time) => {
-    const text = new Date(time * 1000).toTimeString();
-    return text.slice(0, close ? 8 : 5);
-  });
 }
 
 /** An opaque colour between a line's (`#rrggbb`) and that of what is behind it. */

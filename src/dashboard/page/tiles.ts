@@ -13,6 +13,9 @@ interface Tile {
   detail(snapshot: Snapshot): string;
 }
 
+/** Of fewer the server does not tell memory for each. */
+const CONNECTIONS_MIN = 1000;
+
 const TILES: Tile[] = [
   {
     name: 'Connections',
@@ -57,13 +60,13 @@ const TILES: Tile[] = [
     name: 'User memory',
     title: 'What the workers’ own memory has grown by, for each connection; from 1,000 connections on',
     value: ({ point }) => bytes(point.userBytes),
-    detail: ({ point }) => eachOf(point.userBytes),
+    detail: ({ point }) => eachOf(point.userBytes, point.connections),
   },
   {
     name: 'Kernel memory',
     title: 'What the kernel’s memory of this machine has grown by, for each connection; from 1,000 connections on',
     value: ({ point }) => bytes(point.kernelBytes),
-    detail: ({ point }) => eachOf(point.kernelBytes),
+    detail: ({ point }) => eachOf(point.kernelBytes, point.connections),
   },
   {
     name: 'CPU',
@@ -91,7 +94,11 @@ const TILES: Tile[] = [
   },
 ];
 
-const eachOf = (value: number | null): string => (value === null ? 'from 1,000 on' : 'a connection');
+/** What memory for each connection stands for, or why it is not known. */
+function eachOf(bytesEach: number | null, connections: number | null): string {
+  if (bytesEach !== null) return 'a connection';
+  return (connections ?? 0) < CONNECTIONS_MIN ? 'from 1,000 on' : 'it has not grown';
+}
 
 /** Makes the tiles once. @returns what shows a snapshot in them */
 export function makeTiles(list: HTMLElement): (snapshot: Snapshot) => void {

@@ -13,5 +13,7 @@ export const noChromium = EXECUTABLE === undefined && 'there is no Chromium here
 /** It talks to nobody but the pages of the test. */
 export function launchChromium(): Promise<Browser> {
   const args = ['--no-sandbox', '--disable-quic', '--disable-background-networking'];
-  return chromium.launch({ executablePath: EXECUTABLE!, args });
+  // The back/forward cache is a part of browsers that clients have to live with.
+  const ignoreDefaultArgs = ['--disable-back-forward-cache'];
+  return chromium.launch({ executablePath: EXECUTABLE!, args, ignoreDefaultArgs });
 }

@@ -34,6 +34,7 @@ export interface Faults {
 /** What was asked of it, by path and whether it was an upgrade. */
 export interface Seen {
   path: string;
+  query: string;
   isUpgrade: boolean;
   authorization: string | undefined;
   protocol: string | undefined;
@@ -130,9 +131,9 @@ export class FaultyProxy {
   }
 
   #note({ url, headers }: IncomingMessage, isUpgrade: boolean): void {
-    const path = url!.split('?')[0]!;
+    const [path, query = ''] = url!.split('?') as [string, string?];
     const { authorization } = headers;
-    this.seen.push({ path, isUpgrade, authorization, protocol: headers['sec-websocket-protocol'] });
+    this.seen.push({ path, query, isUpgrade, authorization, protocol: headers['sec-websocket-protocol'] });
   }
 
   #pass(request: IncomingMessage, response: ServerResponse): void {

@@ -27,6 +27,12 @@ const bare: Encode = ([{ data }]) => data;
 export const ROWS: Row[] = [
   { key: 'megacomet', title: 'MegaComet', protocol: 'classic', start: (n) => startMegaComet(n, 'auto') },
   { key: 'megacomet-epoll', title: 'MegaComet, epoll', protocol: 'classic', start: (n) => startMegaComet(n, 'epoll') },
+  {
+    key: 'megacomet-portable',
+    title: 'MegaComet, portable',
+    protocol: 'classic',
+    start: (n) => startMegaComet(n, 'portable'),
+  },
   { key: REFERENCE, title: 'minimal C epoll', protocol: 'classic', start: () => startC('minimal-epoll', [], bare) },
   { key: 'http', title: 'node:http', protocol: 'classic', start: () => startNode('node-http.js', [], bare) },
   { key: 'reactor', title: 'the reactor alone', protocol: 'classic', start: () => startNode('reactor.js', [], bare) },

@@ -47,7 +47,7 @@ for (const [what, env] of [
       const server = await portable(['--log', 'memory'], { env });
       try {
         assert.equal(server.output().match(/using the portable reactor/g)?.length, 1, server.output());
-        assert.match(server.output(), /about [\d,]+ bytes for each idle connection/);
+        assert.match(server.output(), /2,000 to [\d,]+ bytes for each idle connection/);
         await serves(server);
       } finally {
         assert.equal(await server.stop(), 0);

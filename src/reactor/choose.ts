@@ -10,7 +10,7 @@ const native = ffiProblem === null ? await import('./native.js') : null;
 export const REACTOR_CHOICES = ['auto', 'io-uring', 'epoll', 'portable'] as const;
 export type ReactorChoice = (typeof REACTOR_CHOICES)[number];
 
-/** User-space bytes of an idle connection of Node's `net`: docs/adr/0009-portable.md says how to measure it. */
+/** User-space bytes of an idle connection of Node's `net`, at most: docs/adr/0009-portable.md says how they were measured. */
 export const PORTABLE_CONNECTION_BYTES = 4_000;
 
 /** What a process can do, each null, or why not. */
@@ -53,10 +53,9 @@ export function decideReactor(choice: ReactorChoice, log: (line: string) => void
 }
 
 function portableLine(reason: string): string {
-  const times = Math.round(PORTABLE_CONNECTION_BYTES / 50);
   return (
-    `using the portable reactor, the heavy one: about ${PORTABLE_CONNECTION_BYTES.toLocaleString('en')} bytes for each idle ` +
-    `connection, ${times} times what epoll and io_uring take, and workers end with their manager (${reason})`
+    `using the portable reactor, the heavy one: 2,000 to ${PORTABLE_CONNECTION_BYTES.toLocaleString('en')} bytes for each idle ` +
+    `connection, where epoll and io_uring take about 50, and workers end with their manager (${reason})`
   );
 }
 

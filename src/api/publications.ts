@@ -77,7 +77,6 @@ export const publicationAnswerProperties = {
 export const publicationAnswerSchema = {
   type: 'object',
   required: ['cursor'],
-  additionalProperties: false,
   properties: publicationAnswerProperties,
 };
 

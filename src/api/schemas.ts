@@ -80,7 +80,6 @@ export const cursorSchema = { type: 'string', description: 'A place in the log: 
 export const messageSchema = {
   type: 'object',
   required: ['channel', 'cursor', 'data', 'time'],
-  additionalProperties: false,
   properties: {
     channel: channelSchema,
     cursor: cursorSchema,
@@ -89,7 +88,10 @@ export const messageSchema = {
   },
 };
 
-/** Members of an answer, by the name of each; those in `required` are always there. */
+/**
+ * Members of an answer, by the name of each; those in `required` are always there. More may come with a later version: clients ignore
+ * what they do not know.
+ */
 export function answerSchema(description: string, required: readonly string[], properties: object): object {
-  return { description, type: 'object', required, additionalProperties: false, properties };
+  return { description, type: 'object', required, properties };
 }

@@ -44,14 +44,12 @@ const occupancyProperties = {
 const occupancySchema = {
   type: 'object',
   required: ['channel', 'subscribers', 'waiting'],
-  additionalProperties: false,
   properties: occupancyProperties,
 };
 
 const presentSchema = {
   type: 'object',
   required: ['client', 'connections'],
-  additionalProperties: false,
   properties: {
     client: clientSchema,
     connections: { type: 'integer', minimum: 0, description: 'Of this client, on the channel, now.' },
@@ -61,7 +59,6 @@ const presentSchema = {
 const gapSchema = {
   type: 'object',
   required: ['cursor'],
-  additionalProperties: false,
   properties: { channel: channelSchema, cursor: cursorSchema, lost: cursorSchema },
 };
 

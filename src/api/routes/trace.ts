@@ -29,7 +29,6 @@ const count = { type: 'integer', minimum: 0 };
 const visitSchema = {
   type: 'object',
   required: ['worker', 'outcome', 'since'],
-  additionalProperties: false,
   properties: {
     worker: count,
     outcome: { enum: Object.keys(EXPLANATIONS) },
@@ -71,7 +70,6 @@ const traceSchema = {
         items: {
           type: 'object',
           required: ['worker', 'via'],
-          additionalProperties: false,
           properties: {
             worker: count,
             via: {
@@ -89,7 +87,6 @@ const traceSchema = {
       client: {
         type: 'object',
         required: ['client', 'outcome', 'explanation', 'visits'],
-        additionalProperties: false,
         properties: {
           client: clientSchema,
           outcome: { enum: Object.keys(EXPLANATIONS) },

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { poll, type RawClient, rawClient, rawRequest, startServer, type TestServer, waitFor } from './helpers.js';
 
 const GET = (target: string, fields = '') =>
@@ -92,6 +93,21 @@ describe('--accept-rate', () => {
       const client = await rawClient(port, GET('/healthz'));
       return (await client.closed).received.startsWith('HTTP/1.1 200 ');
     });
+    await server.stop();
+  });
+
+  test('is that of all workers together, whichever of them the kernel wakes', async () => {
+    const server = await startServer(['--workers', '3', '--accept-rate', '50']);
+    const { client: port } = server.ports;
+    const isServed = async () => (await rawRequest(port, GET('/healthz'))).startsWith('HTTP/1.1 200 ');
+    // With epoll one worker has nearly all of a trickle, which is more than its third.
+    for (let i = 0; i < 60; i++) {
+      assert(await isServed(), `client ${i} is refused`);
+      await delay(30);
+    }
+    const flood = await Promise.all(Array.from({ length: 300 }, isServed));
+    const served = flood.filter(Boolean).length;
+    assert(served < 150, `${served} of 300 were served at once`);
     await server.stop();
   });
 });

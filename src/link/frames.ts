@@ -63,6 +63,8 @@ export const ANSWER = 13;
 export const EVENTS = 14;
 /** JSON {@link AddressCounts}: connections here of addresses that have many, or of which others have some. */
 export const ADDRESSES = 16;
+/** JSON {@link Tokens}: so many more clients will be accepted (src/manager/accept-rate.ts); answered by GRANTED, in parts and later perhaps. */
+export const WANTED = 17;
 /** Empty: a token names a key that the worker does not have, where keys come from an address. Answered by POLICY, new or as before. */
 export const KEY_UNKNOWN = 15;
 
@@ -99,6 +101,8 @@ export const POLICY = 41;
 /** u32 request, JSON `{op, …}`: a question off the path of publications (questions.ts). Answered by ANSWER, perhaps many turns later. */
 export const ASK = 42;
 
+/** JSON {@link Tokens}: so many may be. */
+export const GRANTED = 44;
 /** JSON {@link AddressCounts}: what the other workers have of these addresses together. */
 export const ELSEWHERE = 43;
 
@@ -141,6 +145,11 @@ export interface Hello {
   epoch?: string;
   /** Up to where it has seen everything, in that epoch. */
   position?: number;
+}
+
+/** For each a client may be accepted (--accept-rate). */
+export interface Tokens {
+  tokens: number;
 }
 
 /** Connections by address: 16 hex digits for an IPv4 address or a network of IPv6 (src/worker/addresses.ts). */

@@ -40,7 +40,7 @@ export interface ClientPolicy {
   origins: readonly string[] | null;
   /** Connections that one address may have on the whole server; 0: any number. */
   connectionsPerAddress: number;
-  /** New connections a second of the whole server; 0: any number. Each worker has its share. */
+  /** New connections a second of the whole server; 0: any number. */
   acceptRate: number;
   /** Workers that the server has. */
   workers: number;

@@ -33,10 +33,12 @@ import {
   SUBSCRIBED,
   UNSUBSCRIBED,
   WAITING,
+  WANTED,
 } from '../link/frames.js';
 import type { Answer, Op, Question } from '../link/questions.js';
 import { type Log, LogError } from '../log/log.js';
 import { isFile } from '../platform/endpoint.js';
+import { AcceptRate } from './accept-rate.js';
 import { AddressBook } from './address-book.js';
 import type { ClientWatch } from './client-watch.js';
 import type { FanOut } from './fan-out.js';
@@ -56,6 +58,7 @@ import {
   readPublish,
   readRead,
   readStats,
+  readTokens,
 } from './worker-frames.js';
 import { readFrames, WorkerLink } from './worker-link.js';
 
@@ -99,6 +102,7 @@ export class LinkServer {
   /** By worker number. */
   readonly links = new Map<number, WorkerLink>();
   readonly #addresses = new AddressBook(this.links);
+  readonly #acceptRate: AcceptRate;
   /** Workers that are being drained are let in. */
   draining = false;
   readonly #parts: LinkServerParts;
@@ -108,6 +112,7 @@ export class LinkServer {
   constructor(parts: LinkServerParts) {
     this.#parts = parts;
     this.#server = createServer((socket) => this.#accept(socket));
+    this.#acceptRate = new AcceptRate(this.links, parts.policies);
     parts.policies.subscribe((policy) => {
       for (const link of this.links.values()) link.policy(policy);
     });
@@ -129,6 +134,7 @@ export class LinkServer {
   /** Ends all links and removes the socket. Workers that were not told to stop go on and dial for a next manager. */
   close(): void {
     this.#addresses.close();
+    this.#acceptRate.close();
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -143,6 +149,7 @@ export class LinkServer {
     this.#parts.fanOut.workerLeft(worker);
     this.#parts.watch?.workerLeft(worker);
     this.#addresses.workerLeft(worker);
+    this.#acceptRate.workerLeft(worker);
     this.#parts.events.unlinked(link);
   }
 
@@ -274,6 +281,9 @@ export class LinkServer {
         return;
       case STATS:
         link.reported(readStats(bytes, start, end));
+        return;
+      case WANTED:
+        this.#acceptRate.wanted(worker, readTokens(bytes, start, end));
         return;
       case ADDRESSES:
         this.#addresses.reported(worker, readAddressCounts(bytes, start, end));

@@ -10,7 +10,7 @@ import { isChannelName } from '../channel-name.js';
 import { CHANNEL_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX, WORKERS_MAX } from '../limits.js';
 import { CHANGE_CHANNELS_MAX, type ClientChanges } from '../link/client-changes.js';
 import { readJson, readSequence, readUint32 } from '../link/frame-reader.js';
-import { type AddressCounts, type Hello, KIND_JSON, KIND_TEXT, LINK_VERSION } from '../link/frames.js';
+import { type AddressCounts, type Hello, KIND_JSON, KIND_TEXT, LINK_VERSION, type Tokens } from '../link/frames.js';
 import { EMPTY_STATS, type WorkerStats } from '../link/stats.js';
 import type { NewPublication } from '../log/log.js';
 
@@ -83,6 +83,13 @@ export function readAddressCounts(bytes: Uint8Array, start: number, end: number)
     isCount(entry[1]);
   if (!Array.isArray(counts) || !counts.every(isEntry)) throw new LinkError('ADDRESSES that are none');
   return counts as AddressCounts;
+}
+
+/** WANTED. */
+export function readTokens(bytes: Uint8Array, start: number, end: number): number {
+  const { tokens } = readObject(bytes, start, end) as Partial<Tokens>;
+  if (!isCount(tokens) || tokens === 0) throw new LinkError('WANTED without tokens');
+  return tokens as number;
 }
 
 /** EVENTS. */

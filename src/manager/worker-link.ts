@@ -8,7 +8,15 @@
 
 import type { Socket } from 'node:net';
 import { FrameReader, type FrameVisitor } from '../link/frame-reader.js';
-import { type AddressCounts, ELSEWHERE, FAN_OUT_RECEIPT, type Hello, POLICY } from '../link/frames.js';
+import {
+  type AddressCounts,
+  ELSEWHERE,
+  FAN_OUT_RECEIPT,
+  GRANTED,
+  type Hello,
+  POLICY,
+  type Tokens,
+} from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
 import type { WorkerStats } from '../link/stats.js';
 import type { Log, Publication } from '../log/log.js';
@@ -154,6 +162,13 @@ export class WorkerLink implements QueueLink, FanOutLink {
   /** What clients may do from now on. */
   policy(policy: ClientPolicy): void {
     this.#outlet.frames.json(POLICY, policy);
+    this.#outlet.flushLater();
+  }
+
+  /** So many more clients may be accepted. */
+  granted(tokens: number): void {
+    const grant: Tokens = { tokens };
+    this.#outlet.frames.json(GRANTED, grant);
     this.#outlet.flushLater();
   }
 

@@ -23,6 +23,7 @@ import type { FailureLimits } from './admissions.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, PHASE_REFUSED } from './connections.js';
 import { addressText, forwardedFor, Networks } from './networks.js';
+import { TokenStock } from './token-stock.js';
 
 /** Why a client is refused; the code of its error. */
 type Reason = 'too_many_connections' | 'rate_limited';
@@ -55,8 +56,8 @@ export class Arrivals implements FailureLimits {
   #proxies = new Networks([]);
   /** By connection: 1 for those of trusted proxies; null until somebody asks. */
   #ofProxy: Uint8Array | null = null;
-  readonly #rate = new Bucket();
-  readonly #refusals = new Bucket();
+  readonly #rate = new TokenStock();
+  readonly #refusals = new TokenStock();
   readonly #refused = new Map<number, Reason>();
 
   /** @param random from 0 to below 1 */
@@ -68,7 +69,7 @@ export class Arrivals implements FailureLimits {
     this.#connections = parts.connections;
     this.#control = parts.control;
     this.#random = random;
-    this.#refusals.rate = REFUSALS_PER_SECOND;
+    this.#refusals.size = REFUSALS_PER_SECOND;
   }
 
   /** Who is there from where; null where nobody has asked for it yet. */
@@ -79,7 +80,9 @@ export class Arrivals implements FailureLimits {
   /** From now on. Connections that are there stay; those from before the first limit are of no address. */
   apply({ connectionsPerAddress, acceptRate, trustedProxies, tokens, workers }: ClientPolicy): void {
     this.#perAddress = connectionsPerAddress;
-    this.#rate.rate = acceptRate / workers;
+    this.#rate.size = acceptRate / workers;
+    // A policy comes from a manager, who can be asked.
+    if (this.#rate.isLeased !== workers > 1) this.#rate.isLeased = workers > 1;
     this.#proxies = new Networks(trustedProxies);
     this.tracking = connectionsPerAddress > 0 || tokens !== null;
     this.proxied = this.tracking && !this.#proxies.none;
@@ -95,7 +98,7 @@ export class Arrivals implements FailureLimits {
   /** A client was accepted, and has a row. Inside the event. @returns false where it is to be refused, or was cut off */
   accepted(connection: number): boolean {
     const nowMs = this.#control.nowMs();
-    if (this.#rate.rate > 0 && !this.#rate.take(nowMs)) return this.#refuse(connection, 'rate_limited', nowMs);
+    if (this.#rate.size > 0 && !this.#rate.take(nowMs)) return this.#refuse(connection, 'rate_limited', nowMs);
     if (!this.tracking) return true;
     const { peer } = this.#reactor;
     if (this.proxied && this.#proxies.has(addressText(peer))) {
@@ -149,9 +152,23 @@ export class Arrivals implements FailureLimits {
     addresses?.failed(addresses.of(connection), this.#control.nowMs());
   }
 
-  /** There is a manager that knows nothing of addresses yet. */
+  /** There is a manager that knows nothing yet; its policy follows. */
   managerFound(): void {
     this.#addresses?.reportAll();
+  }
+
+  /** There is none: this worker refills its stock by itself. */
+  managerLost(): void {
+    this.#rate.isLeased = false;
+  }
+
+  /** How many more clients are likely to be accepted, of which the manager is to be asked now; 0: none. */
+  tokensWanted(): number {
+    return this.#rate.wanted();
+  }
+
+  granted(tokens: number): void {
+    this.#rate.granted(tokens);
   }
 
   /** Other workers have so many connections of these addresses. */
@@ -204,32 +221,4 @@ export class Arrivals implements FailureLimits {
  */
 function reportFrom(perAddress: number, workers: number): number {
   return perAddress === 0 || workers === 1 ? 0 : Math.max(1, Math.floor(perAddress / (2 * workers)));
-}
-
-/** A token bucket: so many a second, and one second's worth at once. */
-class Bucket {
-  /** A second; 0: none. */
-  #rate = 0;
-  #tokens = 0;
-  #filledMs = Number.NaN;
-
-  get rate(): number {
-    return this.#rate;
-  }
-
-  set rate(rate: number) {
-    if (rate !== this.#rate) this.#filledMs = Number.NaN;
-    this.#rate = rate;
-  }
-
-  take(nowMs: number): boolean {
-    // Less than one a second must be enough for one at some time.
-    const tokensMax = Math.max(1, this.#rate);
-    const gained = Number.isNaN(this.#filledMs) ? tokensMax : ((nowMs - this.#filledMs) / 1000) * this.#rate;
-    this.#tokens = Math.min(tokensMax, this.#tokens + gained);
-    this.#filledMs = nowMs;
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
-  }
 }

@@ -19,6 +19,7 @@ import {
   EVENTS,
   FAN_OUT,
   GAP,
+  GRANTED,
   HELLO,
   HELLO_END,
   type Hello,
@@ -33,8 +34,10 @@ import {
   STATS,
   STOP,
   SUBSCRIBED,
+  type Tokens,
   UNSUBSCRIBED,
   WAITING,
+  WANTED,
   WELCOME,
 } from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
@@ -64,6 +67,8 @@ export interface LinkOrders {
   deliver: QueueWaiters['deliver'];
   welcome: Streams['welcome'];
   policy(policy: ClientPolicy): void;
+  /** So many more clients may be accepted. */
+  granted(tokens: number): void;
   /** What other workers have of some addresses. */
   elsewhere(counts: AddressCounts): void;
   fanOut: Streams['fanOut'];
@@ -181,6 +186,13 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
     this.#urgent = true;
   }
 
+  /** So many more clients will be accepted. */
+  wanted(tokens: number): void {
+    const wanted: Tokens = { tokens };
+    this.#writer.json(WANTED, wanted);
+    this.#urgent = true;
+  }
+
   /** Connections of addresses have changed. */
   addresses(counts: AddressCounts): void {
     for (let at = 0; at < counts.length; at += ADDRESSES_PER_FRAME) {
@@ -272,6 +284,9 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
         return;
       case WELCOME:
         orders.welcome(Buffer.from(bytes.subarray(start + SEQUENCE_BYTES, end)).toString(), readSequence(bytes, start));
+        return;
+      case GRANTED:
+        orders.granted((readJson(bytes, start, end) as Tokens).tokens);
         return;
       case ELSEWHERE:
         orders.elsewhere(readJson(bytes, start, end) as AddressCounts);

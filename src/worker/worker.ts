@@ -99,6 +99,7 @@ export class Worker implements ReactorEvents {
         this.#clients.managerFound(epoch, last);
       },
       policy: (policy) => this.#told(policy),
+      granted: (tokens) => this.#clients.arrivals.granted(tokens),
       elsewhere: (counts) => this.#clients.arrivals.elsewhere(counts),
       fanOut: (...publication) => this.#clients.streams.fanOut(...publication),
       history: (...page) => this.#clients.streams.catchUps.history(...page),
@@ -110,6 +111,7 @@ export class Worker implements ReactorEvents {
       stop: () => this.stop(),
       lost: () => {
         this.#questions.forget();
+        this.#clients.arrivals.managerLost();
         this.#clients.managerLost();
       },
     });
@@ -256,6 +258,8 @@ export class Worker implements ReactorEvents {
       this.#managerSeenMs = nowMs;
       const addresses = this.#clients.arrivals.takeChanges();
       if (addresses !== null) this.#link.addresses(addresses);
+      const tokens = this.#clients.arrivals.tokensWanted();
+      if (tokens > 0) this.#link.wanted(tokens);
       if (nowMs >= this.#changesAtMs) {
         this.#changesAtMs = nowMs + CLIENT_CHANGES_MS;
         this.#clientReports.flush();

@@ -185,6 +185,10 @@ export class LmdbLog implements Log {
     return after < this.#last && this.#retained.hasNews(channel, after);
   }
 
+  get queued(): number {
+    return this.#retained.queued;
+  }
+
   oldestQueued(channel: string): Publication | undefined {
     const row = this.#retained.queuedRow(channel);
     return row === -1 ? undefined : this.#publication(row);

@@ -288,6 +288,7 @@ export function logSuite(name: string, makeLog: MakeLog, seeds: readonly number[
     contract('the classic queue hands out in order, and leaves the log alone', {}, async (log) => {
       await publish(log, 'a', 'b', 'a', 'a');
       assert.equal(log.counters.queued, 4);
+      assert.equal(log.queued, 4);
       assert.equal(log.oldestQueued('a')!.sequence, 1);
       log.consumed('a', 1);
       assert.equal(log.oldestQueued('a')!.sequence, 3);
@@ -297,6 +298,7 @@ export function logSuite(name: string, makeLog: MakeLog, seeds: readonly number[
       assert.equal(log.oldestQueued('a'), undefined);
       assert.equal(log.oldestQueued('b')!.sequence, 2);
       assert.equal(log.counters.queued, 1);
+      assert.equal(log.queued, 1);
       assert.deepEqual(await readAll(log, ['a'], 0), [1, 3, 4]);
       await publish(log, 'a');
       assert.equal(log.oldestQueued('a')!.sequence, 5);
@@ -308,6 +310,7 @@ export function logSuite(name: string, makeLog: MakeLog, seeds: readonly number[
       await publish(log, 'a', 'a');
       assert.equal(log.oldestQueued('a')!.sequence, 3);
       assert.equal(log.counters.queued, 2);
+      assert.equal(log.queued, 2);
     });
 
     contract(

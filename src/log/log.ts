@@ -135,6 +135,9 @@ export interface Log {
    */
   hasNews(channel: string, after: number): boolean;
 
+  /** Publications that the classic queue still owes, on all channels together. Costs nothing to ask. */
+  readonly queued: number;
+
   /**
    * The oldest publication of the channel that the classic queue still owes, or undefined.
    *

@@ -96,6 +96,11 @@ export class Retained {
     };
   }
 
+  /** See Log.queued. */
+  get queued(): number {
+    return this.#queued;
+  }
+
   /** The newest sequence of the channel, retained or lost; what its next publication follows. */
   lastOf(channel: string): number {
     const number = this.#channels.find(channel);

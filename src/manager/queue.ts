@@ -140,6 +140,8 @@ export class Queue {
   /** A worker has a first connection waiting on the channel bytes[start..end). */
   waiting(worker: number, bytes: Uint8Array, start: number, end: number): void {
     this.#index.add(bytes, start, end, worker);
+    // No string is made where nothing can be waiting for them: clients come in floods.
+    if (this.#flights.size === 0 && this.#log.queued === 0) return;
     const channel = decodeName(bytes, start, end);
     const flight = this.#flights.get(channel);
     if (flight !== undefined) flight.joined = true;

@@ -24,7 +24,10 @@ export const ANSWER = 1;
 
 const NO_BUFFER = -1;
 const NO_DATA = Buffer.alloc(0);
+const SPACE = 0x20;
+const PERCENT = 0x25;
 const DOT = 0x2e;
+const DEL = 0x7f;
 const SUFFIX = Buffer.from('.js');
 const CALLBACK = parameterName('callback');
 
@@ -122,6 +125,10 @@ export class ClassicTransport {
   /** Decodes the client id from the path. Returns 0 or the status to refuse with. */
   #readId(bytes: Uint8Array, start: number, end: number): number {
     const { id } = this;
+    if (end - start <= id.length && copyPlain(bytes, start, end, id)) {
+      this.idLength = end - start;
+      return 0;
+    }
     const length = percentDecode(bytes, start, end, id);
     if (length < 0) return end - start > id.length ? 414 : 400;
     if (id.subarray(0, length).includes(DOT)) return 404;
@@ -139,6 +146,21 @@ export class ClassicTransport {
     this.callbackLength = length;
     return 0;
   }
+}
+
+/**
+ * Copies bytes[start..end), at least one, to `target` if they are visible ASCII but `%` and `.`: most ids are, and of these there is
+ * nothing to decode or to judge.
+ *
+ * @returns false where they are not; then `target` may have some of them
+ */
+function copyPlain(bytes: Uint8Array, start: number, end: number, target: Uint8Array): boolean {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!;
+    if (byte <= SPACE || byte >= DEL || byte === PERCENT || byte === DOT) return false;
+    target[at - start] = byte;
+  }
+  return true;
 }
 
 function endsWithSuffix(bytes: Uint8Array, at: number): boolean {

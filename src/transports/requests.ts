@@ -72,6 +72,11 @@ const PATHS: readonly (readonly [path: Uint8Array, route: number])[] = [
   [ascii('/healthz'), ROUTE_HEALTH],
   [ascii('/megacomet.js'), ROUTE_LIBRARY],
 ];
+/** The same by the length of the path: the ids of classic clients are compared with one or two. */
+const PATHS_BY_LENGTH: readonly (readonly { path: Uint8Array; route: number }[])[] = Array.from(
+  { length: Math.max(...PATHS.map(([path]) => path.length)) + 1 },
+  (_, length) => PATHS.filter(([path]) => path.length === length).map(([path, route]) => ({ path, route })),
+);
 
 /** What a path takes, by its route, where that is not ALLOW_READ. */
 const ALLOWED: Readonly<Record<number, string>> = { [ROUTE_PUBLISH]: ALLOW_WRITE, [ROUTE_ECHO]: ALLOW_ALL };
@@ -185,8 +190,11 @@ export class Requests {
     // `http://host` alone is its root (RFC 9110 section 4.2.3).
     if (start === end) return ROUTE_ANSWER;
     if (bytes[start] !== SLASH) return ROUTE_CLASSIC;
-    for (let i = 0; i < PATHS.length; i++) {
-      const [path, route] = PATHS[i]!;
+    const length = end - start;
+    if (length >= PATHS_BY_LENGTH.length) return ROUTE_CLASSIC;
+    const paths = PATHS_BY_LENGTH[length]!;
+    for (let i = 0; i < paths.length; i++) {
+      const { path, route } = paths[i]!;
       if (equals(bytes, start, end, path)) return route === ROUTE_ECHO && !this.#testEcho ? ROUTE_CLASSIC : route;
     }
     return ROUTE_CLASSIC;

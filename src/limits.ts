@@ -137,8 +137,10 @@ export const TCP_KEEPALIVE_IDLE_S = 300;
 export const TCP_KEEPALIVE_INTERVAL_S = 60;
 export const TCP_KEEPALIVE_PROBES = 5;
 
-/** The wait call of a worker's turn; Node's own signals and timers run at least this often. */
-export const TURN_WAIT_MS = 250;
+/** The longest wait of a worker's turn, and so the longest that Node's own events wait; signals end it. */
+export const TURN_WAIT_MS = 500;
+/** … while some connection has a timer, or the worker is about to end. */
+export const TURN_WAIT_TIMED_MS = 250;
 
 /** How often a worker without a manager looks for one. */
 export const LINK_RETRY_MS = 200;

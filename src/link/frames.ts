@@ -94,7 +94,7 @@ export const HISTORY = 37;
 export const GAP = 38;
 /** u32 request, u8 result (PUBLISHED_…), u48 sequence: answer to PUBLISH. */
 export const PUBLISHED = 39;
-/** u48 sequence: everything up to here has been sent. About once a second. */
+/** u48 sequence: everything up to here has been sent. About once a second, while it changes. */
 export const POSITION = 40;
 /** JSON ClientPolicy (policy.ts): behind WELCOME, at each change, and in answer to KEY_UNKNOWN. A worker accepts nobody before its first. */
 export const POLICY = 41;

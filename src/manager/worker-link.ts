@@ -58,6 +58,8 @@ export class WorkerLink implements QueueLink, FanOutLink {
   readonly #outlet: LinkOutlet;
   readonly #catchUp: CatchUp;
   readonly #history: History;
+  /** Of the last POSITION: at rest the worker is not woken by a next one. */
+  #positionSaid = Number.NaN;
   /** Questions off the path of publications. */
   readonly inquiries: Inquiries;
   /** Sequence and name of the queue's messages that wait for the socket to drain, in order. */
@@ -150,12 +152,14 @@ export class WorkerLink implements QueueLink, FanOutLink {
     this.#outlet.flushLater();
   }
 
-  /** STATS: answered by POSITION, where everything has been sent. */
+  /** STATS: answered by POSITION, where everything has been sent and the worker has not been told so. */
   reported(stats: WorkerStats): void {
     this.stats = stats;
     this.statsMs = performance.now();
-    if (this.#catchUp.behind) return;
-    this.#outlet.frames.position(this.#fanOut.position);
+    const { position } = this.#fanOut;
+    if (this.#catchUp.behind || position === this.#positionSaid) return;
+    this.#positionSaid = position;
+    this.#outlet.frames.position(position);
     this.#outlet.flushLater();
   }
 

@@ -85,10 +85,16 @@ export class TimerWheel {
 
   /** Forgets the timer of a slot, if it has one. */
   cancel(slot: number): void {
+    if (this.#nodes.size === 0) return;
     const node = this.#nodes.get(slot);
     if (node === undefined) return;
     this.#unlink(node);
     this.#release(node);
+  }
+
+  /** How many slots have a timer. */
+  get size(): number {
+    return this.#nodes.size;
   }
 
   isScheduled(slot: number): boolean {

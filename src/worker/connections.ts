@@ -157,7 +157,7 @@ export class Connections {
   }
 
   partial(connection: number): PartialHead | undefined {
-    return this.#partial.get(connection);
+    return this.#partial.size === 0 ? undefined : this.#partial.get(connection);
   }
 
   /**
@@ -183,7 +183,7 @@ export class Connections {
   }
 
   dropPartial(connection: number): void {
-    const head = this.#partial.get(connection);
+    const head = this.partial(connection);
     if (head === undefined) return;
     this.#partialBytes -= head.bytes.length;
     this.#partial.delete(connection);

@@ -6,7 +6,14 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { EXTRA_SUBSCRIPTIONS_MAX, LINK_RETRY_MS, RESERVED_DESCRIPTORS, STOP_MS, TURN_WAIT_MS } from '../limits.js';
+import {
+  EXTRA_SUBSCRIPTIONS_MAX,
+  LINK_RETRY_MS,
+  RESERVED_DESCRIPTORS,
+  STOP_MS,
+  TURN_WAIT_MS,
+  TURN_WAIT_TIMED_MS,
+} from '../limits.js';
 import { LINK_VERSION } from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
 import type { DrainOrder } from '../link/questions.js';
@@ -34,6 +41,8 @@ import { Subscriptions } from './subscriptions.js';
 import { trace } from './trace.js';
 
 const STATS_MS = 1000;
+/** A turn that is so early is not followed by another for the figures alone. */
+const STATS_EARLY_MS = 50;
 /** How often clients that have come and gone are reported, for webhooks. */
 const CLIENT_CHANGES_MS = 200;
 
@@ -48,6 +57,7 @@ export class Worker implements ReactorEvents {
   readonly #waiters: Subscriptions;
   readonly #subscribers: Subscriptions;
   readonly #clients: Clients;
+  readonly #timers = new TimerWheel();
   readonly #link: ManagerLink;
   readonly #questions: Questions;
   readonly #clientReports: ClientReports;
@@ -121,7 +131,7 @@ export class Worker implements ReactorEvents {
       connections: this.#connections,
       waiters: this.#waiters,
       subscribers: this.#subscribers,
-      timers: new TimerWheel(),
+      timers: this.#timers,
       reports: this.#link,
       maxConnections: config.maxConnections,
       testEcho: config.testEcho,
@@ -264,7 +274,7 @@ export class Worker implements ReactorEvents {
         this.#changesAtMs = nowMs + CLIENT_CHANGES_MS;
         this.#clientReports.flush();
       }
-      if (nowMs >= this.#statsAtMs || this.#drain.finished !== this.#drainReported) {
+      if (nowMs >= this.#statsAtMs - STATS_EARLY_MS || this.#drain.finished !== this.#drainReported) {
         this.#drainReported = this.#drain.finished;
         this.#statsAtMs = nowMs + STATS_MS;
         this.#absences.expire(nowMs);
@@ -272,13 +282,18 @@ export class Worker implements ReactorEvents {
         this.#memory.tick(nowMs);
       }
       const flushInMs = this.#link.flush(nowMs);
-      return hasWork || this.#clients.verifying ? 0 : (flushInMs ?? drainInMs);
+      return hasWork || this.#clients.verifying ? 0 : (flushInMs ?? drainInMs ?? this.#restMs());
     }
     if (nowMs >= this.#dialAtMs) {
       this.#dialAtMs = nowMs + LINK_RETRY_MS;
       this.#seekManager(nowMs);
     }
-    return this.#clients.verifying ? 0 : drainInMs;
+    return this.#clients.verifying ? 0 : (drainInMs ?? LINK_RETRY_MS);
+  }
+
+  /** How long the next turn may wait where nothing is known to be due. */
+  #restMs(): number {
+    return this.#stopping || this.#timers.size > 0 ? TURN_WAIT_TIMED_MS : TURN_WAIT_MS;
   }
 
   /** A manager that asked for the sockets may have ended since, or looked elsewhere: that must not end the clients. */

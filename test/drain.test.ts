@@ -159,6 +159,27 @@ describe('a drain', () => {
     assert.match(none.stderr, /no server runs in/);
   });
 
+  test('that a manager was killed in gives way to the next server on the same port', {
+    skip: workersEndWithManager,
+  }, async () => {
+    server = await startServer();
+    const { client: port } = server.ports;
+    const client = await get(port, '/v1/sse?channel=a');
+    await settled(server, 1);
+    const draining = runCommand(['drain', '--run-dir', server.runDirectory, '--seconds', '600']);
+    await waitFor('it drains', () => isRefused(port));
+    server.process.kill('SIGKILL');
+    await once(server.process, 'exit');
+    const next = await startServer(['--client-ports', String(port)], { runDirectory: server.runDirectory });
+    await client.closed;
+    const health = await get(port, '/healthz');
+    await health.until('{"status":"ok"}');
+    assert.equal((await next.status()).workers.length, 2);
+    await next.stop();
+    // It was told to end the first one's drain, which has ended with it.
+    await draining;
+  });
+
   test('that its manager does not survive is finished by the workers', { skip: workersEndWithManager }, async () => {
     server = await startServer();
     const client = await get(server.ports.client, '/v1/sse?channel=a');

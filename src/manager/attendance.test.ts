@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
+import fc from 'fast-check';
 import { Attendance } from './attendance.js';
 
 describe('attendance', () => {
@@ -106,5 +107,69 @@ describe('attendance', () => {
     assert.deepEqual(at(0), ['+alice']);
     go(0, 'alice');
     assert.deepEqual(at(1000), ['-alice']);
+  });
+
+  test('whatever workers report, a client comes and goes in turn, and in the end is what it is', () => {
+    const worker = fc.integer({ min: 0, max: 2 });
+    const client = fc.constantFrom('alice', 'bob');
+    const step = fc.oneof(
+      fc.record({ kind: fc.constantFrom('come' as const, 'go' as const), worker, client }),
+      fc.record({ kind: fc.constantFrom('link lost' as const, 'tells all' as const), worker, client }),
+      fc.record({ kind: fc.constant('time passes' as const), worker: fc.integer({ min: 1, max: 3000 }), client }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const here = new Map<string, boolean>();
+        let ms = 0;
+        const turn = (name: string, comes: boolean) => {
+          assert.notEqual(here.get(name) ?? false, comes, `${name} ${comes ? 'comes' : 'goes'} twice`);
+          here.set(name, comes);
+        };
+        const events = {
+          connected: (name: string) => turn(name, true),
+          disconnected: (name: string) => turn(name, false),
+        };
+        const subject = new Attendance(events, () => ms);
+        subject.graceMs = 1000;
+        /** Connections that there really are, by worker. */
+        const real = [0, 1, 2].map(() => new Map<string, number>());
+        const linked = [true, true, true];
+        const tellAll = (n: number) => {
+          const changes = [...real[n]!].flatMap(([name, count]) => Array<[1, string]>(count).fill([1, name]));
+          const half = Math.floor(changes.length / 2);
+          subject.changed(n, { all: 'begin', changes: changes.slice(0, half) });
+          subject.changed(n, { all: 'end', changes: changes.slice(half) });
+          linked[n] = true;
+        };
+        for (const { kind, worker: n, client: name } of steps) {
+          if (kind === 'time passes') {
+            ms += n;
+            subject.sweep();
+            continue;
+          }
+          const count = real[n]!.get(name) ?? 0;
+          if (kind === 'come') real[n]!.set(name, count + 1);
+          else if (kind === 'go' && count > 0) real[n]!.set(name, count - 1);
+          else if (kind === 'tells all') tellAll(n);
+          else if (kind === 'link lost') {
+            linked[n] = false;
+            subject.workerLeft(n);
+          }
+          if (kind === 'come' && linked[n]) subject.changed(n, { changes: [[1, name]] });
+          if (kind === 'go' && count > 0 && linked[n]) subject.changed(n, { changes: [[-1, name]] });
+        }
+        for (const n of [0, 1, 2]) if (!linked[n]) tellAll(n);
+        ms += 10_000;
+        subject.sweep();
+        for (const name of ['alice', 'bob']) {
+          assert.equal(
+            here.get(name) ?? false,
+            real.some((counts) => (counts.get(name) ?? 0) > 0),
+            name,
+          );
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 });

@@ -51,6 +51,19 @@ function begins(): string | number {
 
 const answer = (): string => Buffer.from(requests.answer).toString();
 
+test('a load balancer is told whether the server is being drained, with HEAD too', () => {
+  assert.equal(get('/healthz'), ROUTE_ANSWER);
+  assert.match(answer(), /^HTTP\/1\.1 200 [\s\S]*\r\nCache-Control: no-store\r\n[\s\S]*\r\n\r\n\{"status":"ok"\}$/);
+  requests.draining = true;
+  assert.equal(get('/healthz'), ROUTE_ANSWER);
+  assert.match(answer(), /^HTTP\/1\.1 503 [\s\S]*\r\n\r\n\{"status":"draining"\}$/);
+  assert.equal(routed('HEAD /healthz HTTP/1.1'), ROUTE_ANSWER);
+  assert.match(answer(), /^HTTP\/1\.1 503 [\s\S]*\r\nContent-Length: 21\r\n[\s\S]*\r\n\r\n$/);
+  requests.draining = false;
+  assert.equal(routed('POST /healthz HTTP/1.1', ['Content-Length: 0']), 405);
+  assert.equal(get('/healthz.js'), ROUTE_CLASSIC);
+});
+
 test('each path has its transport', () => {
   assert.equal(get('/v1/poll?channel=a'), ROUTE_POLL);
   assert.equal(get('/v1/sse?channel=a'), ROUTE_SSE);

@@ -367,6 +367,26 @@ describe('the dashboard', {
     await view.close();
   });
 
+  test('a tab that nobody sees ends its stream after a while, and has the whole history when it is seen again', async () => {
+    const view = await open();
+    const { page } = view;
+    await page.clock.install();
+    await page.reload();
+    await live(page);
+    const setHidden = (hidden: boolean) =>
+      page.evaluate(`
+        Object.defineProperty(document, 'hidden', { configurable: true, get: () => ${hidden} });
+        document.dispatchEvent(new Event('visibilitychange'));
+      `);
+    await setHidden(true);
+    await page.clock.runFor(31_000);
+    await page.locator('#state', { hasText: 'paused' }).waitFor();
+    await setHidden(false);
+    await live(page);
+    assert.deepEqual(view.errors, []);
+    await view.close();
+  });
+
   test('a server that goes away and returns is noticed, and is followed again', async () => {
     const other = await startServer(['--log', 'memory']);
     const view = await open(other.api);

@@ -22,6 +22,7 @@ const KEEP_SECONDS = 900;
 const SPAN_SECONDS = 300;
 /** A snapshot comes every second. */
 const SILENCE_MS = 10_000;
+const PAUSE_MS = 30_000;
 
 const board = byId('board', HTMLElement);
 const state = byId('state', HTMLElement);
@@ -116,7 +117,27 @@ spans.addEventListener('click', ({ target }) => {
   charts.spanSeconds = Number(target.dataset['seconds']);
 });
 
-document.addEventListener('visibilitychange', show);
+/**
+ * A tab that nobody sees for a while ends its stream: a browser has six connections to a server, for all its tabs. What it missed comes
+ * with the history when it is seen again.
+ */
+let pausing: ReturnType<typeof setTimeout> | undefined;
+let paused = false;
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(pausing);
+  if (document.hidden) {
+    pausing = setTimeout(() => {
+      if (!live.running) return;
+      live.stop();
+      paused = true;
+      say('connecting', 'paused while nobody looks');
+    }, PAUSE_MS);
+    return;
+  }
+  show();
+  if (paused) live.start();
+  paused = false;
+});
 // The network is back before the next try.
 addEventListener('online', () => live.running && live.start());
 

@@ -5,7 +5,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -79,6 +79,7 @@ export async function waitFor<T>(
 
 /** True while the process runs. One that has ended and that its parent has not waited for (a zombie) does not. */
 export function isAlive(pid: number): boolean {
+  if (!existsSync('/proc/self/stat')) return canBeSignalled(pid);
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -89,6 +90,16 @@ export function isAlive(pid: number): boolean {
   }
   // proc(5): the state follows the program's name in brackets.
   return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+}
+
+/** Elsewhere than on Linux; it holds for a zombie too. */
+function canBeSignalled(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
 }
 
 export interface TestServer {

@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { ffiProblem } from '../linux/ffi.js';
 import { signal } from '../platform/signal.js';
 import { createLogger } from './logger.js';
 import { type Manager, startManager } from './manager.js';
@@ -29,7 +30,7 @@ import type { ManagerStatus } from './status.js';
 const workerMain = fileURLToPath(new URL('../../test/fakes/worker-main.js', import.meta.url));
 const managerMain = fileURLToPath(new URL('../../test/fakes/manager-main.js', import.meta.url));
 
-describe('the manager', () => {
+describe('the manager', { skip: ffiProblem ?? false }, () => {
   let runDirectory: string;
   let options: ServeOptions;
   let lines: string[];

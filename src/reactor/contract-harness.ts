@@ -4,17 +4,21 @@
  */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import net from 'node:net';
 import { setImmediate as yieldToNode } from 'node:timers/promises';
-import { openListener } from '../linux/sockets.js';
+import { ffiProblem } from '../linux/ffi.js';
 import { sendBuffersFor } from './choose.js';
-import type { Reactor, ReactorEvents } from './reactor.js';
+import type { ClientSource, Reactor, ReactorEvents } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
 export type MakeReactor = (options: { capacity: number; events: ReactorEvents; buffers: SendBuffers }) => Reactor;
 
 /** An event as the recorder keeps it: name, connection or errno, and what else was told. */
 export type RecordedEvent = [name: keyof ReactorEvents, subject: number, detail?: number | string];
+
+/** Null where there are no system calls. */
+const sockets = ffiProblem === null ? await import('../linux/sockets.js') : null;
 
 /** No expectation of a test takes longer on a busy machine. */
 const PATIENCE_MS = 10_000;
@@ -30,9 +34,13 @@ export class Harness implements ReactorEvents {
   /** Connections that `connect` returned and of which nothing was told yet. */
   readonly connecting = new Set<number>();
   readonly #peers: Peer[] = [];
+  readonly #fromSources: boolean;
+  readonly #sources: ServerSource[] = [];
   #accepting = true;
 
-  constructor(makeReactor: MakeReactor, capacity = 4096, buffers = sendBuffersFor('epoll')) {
+  /** @param fromSources the reactor is given sources of clients instead of listening sockets */
+  constructor(makeReactor: MakeReactor, capacity = 4096, buffers = sendBuffersFor('epoll'), fromSources = false) {
+    this.#fromSources = fromSources;
     this.buffers = buffers;
     this.reactor = makeReactor({ capacity, events: this, buffers: this.buffers });
   }
@@ -99,10 +107,17 @@ export class Harness implements ReactorEvents {
       .join('');
   }
 
-  /** Opens a listener on 127.0.0.1 and gives it to the reactor. @returns its port */
-  listen(): number {
-    const { fd, port } = openListener({ host: '127.0.0.1', port: 0 });
-    this.reactor.listen(fd);
+  /** Opens a listener and gives it to the reactor. @returns its port */
+  async listen(host = '127.0.0.1'): Promise<number> {
+    if (sockets !== null && !this.#fromSources) {
+      const { fd, port } = sockets.openListener({ host, port: 0 });
+      this.reactor.listen(fd);
+      return port;
+    }
+    const source = new ServerSource();
+    this.#sources.push(source);
+    const port = await source.listen(host);
+    this.reactor.listen(source);
     return port;
   }
 
@@ -205,6 +220,45 @@ export class Harness implements ReactorEvents {
   destroy(): void {
     this.reactor.destroy();
     for (const { socket } of this.#peers) socket.destroy();
+    for (const source of this.#sources) source.close();
+  }
+}
+
+/** Clients that Node has accepted in this process. Those that are given back wait until others are wanted. */
+class ServerSource implements ClientSource {
+  readonly #server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#offer(socket));
+  readonly #waiting: net.Socket[] = [];
+  #accepting = false;
+  #take: Parameters<ClientSource['open']>[0] | null = null;
+
+  async listen(host: string): Promise<number> {
+    this.#server.listen(0, host);
+    await once(this.#server, 'listening');
+    return (this.#server.address() as net.AddressInfo).port;
+  }
+
+  open(take: Parameters<ClientSource['open']>[0]): void {
+    this.#take = take;
+  }
+
+  setAccepting(accepting: boolean): void {
+    this.#accepting = accepting;
+    // Not from inside a call of the reactor, as any other source would not.
+    if (accepting) setImmediate(() => this.#offerAll());
+  }
+
+  close(): void {
+    if (this.#server.listening) this.#server.close();
+    for (const socket of this.#waiting.splice(0)) socket.destroy();
+  }
+
+  #offerAll(): void {
+    for (const socket of this.#waiting.splice(0)) this.#offer(socket);
+  }
+
+  #offer(socket: net.Socket): void {
+    if (!this.#accepting) this.#waiting.push(socket);
+    else this.#take!(socket, (taken) => void (taken || this.#waiting.push(socket)));
   }
 }
 

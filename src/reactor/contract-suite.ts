@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,8 +14,8 @@ import { describe, test } from 'node:test';
 import { setImmediate as yieldToNode } from 'node:timers/promises';
 import { AF_UNIX } from '../linux/constants.js';
 import { ECONNREFUSED, ECONNRESET, EMFILE, ENOENT, EPIPE } from '../linux/errno.js';
+import { ffiProblem } from '../linux/ffi.js';
 import { encodeSocketAddress, encodeUnixAddress } from '../linux/socket-address.js';
-import { descriptorLimit, openListener, openSocketPair, setDescriptorLimit } from '../linux/sockets.js';
 import { sendBuffersFor } from './choose.js';
 import { Harness, type MakeReactor, type Peer } from './contract-harness.js';
 import { type ReactorName, SEND_DONE, SEND_PENDING } from './reactor.js';
@@ -25,7 +25,12 @@ export interface ContractOptions {
   limitedByDescriptors: boolean;
   /** Whose kind of send buffers it takes. */
   buffers?: ReactorName;
+  /** It is given sources of clients instead of listening sockets. */
+  fromSources?: boolean;
 }
+
+/** Null where there are no system calls: then what takes them to try is left out. */
+const sockets = ffiProblem === null ? await import('../linux/sockets.js') : null;
 
 /** More than the socket buffers of both ends can take together (tcp_wmem and tcp_rmem: 4 and 6 MiB). */
 const BIG_BYTES = 24 << 20;
@@ -40,12 +45,12 @@ function pattern(length: number): Uint8Array {
 export function reactorContract(
   name: string,
   makeReactor: MakeReactor,
-  { limitedByDescriptors, buffers = 'epoll' }: ContractOptions = { limitedByDescriptors: true },
+  { limitedByDescriptors, buffers = 'epoll', fromSources = false }: ContractOptions = { limitedByDescriptors: true },
 ): void {
   /** A test with a harness of its own, which is ended and checked afterwards. */
   function contract(sentence: string, body: (harness: Harness) => Promise<void>, capacity?: number): void {
     test(sentence, async () => {
-      const harness = new Harness(makeReactor, capacity, sendBuffersFor(buffers));
+      const harness = new Harness(makeReactor, capacity, sendBuffersFor(buffers), fromSources);
       try {
         await body(harness);
       } finally {
@@ -59,7 +64,7 @@ export function reactorContract(
 
   describe(`reactor contract: ${name}`, () => {
     contract('a client is accepted, heard, answered and closed', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       assert.equal(h.reactor.open, 1);
       peer.socket.write('ping');
       await h.until('the ping arrives', () => h.bytesOf(connection) === 'ping');
@@ -86,7 +91,7 @@ export function reactorContract(
     });
 
     contract('each client is reported with its listener', async (h) => {
-      const ports = [h.listen(), h.listen(), h.listen()];
+      const ports = [await h.listen(), await h.listen(), await h.listen()];
       for (const [listener, port] of ports.entries()) {
         await h.pair(port);
         assert.equal(h.named('accepted').at(-1)![2], listener);
@@ -94,7 +99,7 @@ export function reactorContract(
     });
 
     contract('the address of a client is told where it is asked for, with many at once', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       const before = await h.pair(port);
       h.reactor.peerAddresses = true;
       // An accept that is under way may still have none.
@@ -123,9 +128,8 @@ export function reactorContract(
     });
 
     contract('the address of a client over IPv6 is told whole', async (h) => {
-      const { fd, port } = openListener({ host: '::1', port: 0 });
       h.reactor.peerAddresses = true;
-      h.reactor.listen(fd);
+      const port = await h.listen('::1');
       let address = new Uint8Array();
       h.on.accepted = () => {
         address = h.reactor.peer.slice();
@@ -137,7 +141,7 @@ export function reactorContract(
     });
 
     contract('who stops listening refuses clients, and serves those that it has', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       const { peer, connection } = await h.pair(port);
       h.reactor.stopListening();
       await h.settle();
@@ -150,7 +154,7 @@ export function reactorContract(
     });
 
     contract('a send larger than the socket buffer is pending, then sent, once and in order', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       const bytes = pattern(BIG_BYTES);
       assert.equal(h.send(connection, bytes), SEND_PENDING);
       assert(h.reactor.pendingBytes(connection) > 0);
@@ -169,7 +173,7 @@ export function reactorContract(
     });
 
     contract('one buffer is sent to many connections', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       const pairs = [await h.pair(port), await h.pair(port), await h.pair(port)];
       const buffer = h.buffers.allocate(5);
       h.buffers.bytes(buffer).set(Buffer.from('hello'));
@@ -181,7 +185,7 @@ export function reactorContract(
     });
 
     contract('a buffer is sent to many in one call, each of which may be done, pending or gone', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       const pairs: Awaited<ReturnType<Harness['pair']>>[] = [];
       for (let i = 0; i < 70; i++) pairs.push(await h.pair(port));
       const connections = pairs.map(({ connection }) => connection);
@@ -212,7 +216,7 @@ export function reactorContract(
     });
 
     contract('what is too large for all of many arrives whole and is reported for each', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       const pairs = [await h.pair(port), await h.pair(port), await h.pair(port)];
       const connections = pairs.map(({ connection }) => connection);
       const bytes = pattern(BIG_BYTES / 2);
@@ -225,7 +229,7 @@ export function reactorContract(
     });
 
     contract('what is pending is dropped and released when the connection is closed', async (h) => {
-      const { connection } = await h.pair(h.listen());
+      const { connection } = await h.pair(await h.listen());
       assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
       h.close(connection);
       await h.until('the buffer is free', () => h.buffers.liveBytes === 0);
@@ -234,7 +238,7 @@ export function reactorContract(
     });
 
     contract('an end of stream is reported after the bytes before it', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       peer.socket.end('last words');
       await h.until('it is closed', () => h.named('closed').length > 0);
       assert.equal(h.bytesOf(connection), 'last words');
@@ -243,14 +247,14 @@ export function reactorContract(
     });
 
     contract('a reset is reported as ECONNRESET', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       peer.socket.resetAndDestroy();
       await h.until('it is closed', () => h.named('closed').length > 0);
       assert.deepEqual(h.recorded.at(-1), ['closed', connection, ECONNRESET]);
     });
 
     contract('a reset ends a pending send', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
       peer.socket.resetAndDestroy();
       await h.until('it is closed', () => h.named('closed').length > 0);
@@ -261,7 +265,7 @@ export function reactorContract(
     });
 
     contract('bytes and an end of stream that are both there are reported in one turn', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       peer.socket.end('GET and away');
       await once(peer.socket, 'finish');
       const before = h.recorded.length;
@@ -273,7 +277,7 @@ export function reactorContract(
     });
 
     contract('an end of stream while a send is pending is reported after the send', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
       peer.socket.end('request');
       await h.until('the request arrives', () => h.bytesOf(connection) === 'request');
@@ -292,7 +296,7 @@ export function reactorContract(
     });
 
     contract('a reset ends a send that was pending when the end of stream came', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
       peer.socket.end('request');
       await h.until('the request arrives', () => h.named('received').length > 0);
@@ -305,7 +309,7 @@ export function reactorContract(
     });
 
     contract('a send on a connection that the peer has reset fails, by its result or by an event', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       peer.socket.resetAndDestroy();
       await new Promise((resolve) => peer.socket.once('close', resolve));
       const result = h.send(connection, 'too late');
@@ -317,7 +321,7 @@ export function reactorContract(
     });
 
     contract('shutdown ends our side only', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       assert(h.send(connection, 'bye') >= 0);
       h.reactor.shutdown(connection);
       h.reactor.shutdown(connection);
@@ -333,7 +337,7 @@ export function reactorContract(
     });
 
     contract('shutdown waits for what is pending', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       assert.equal(h.send(connection, pattern(BIG_BYTES)), SEND_PENDING);
       h.reactor.shutdown(connection);
       peer.read();
@@ -342,7 +346,7 @@ export function reactorContract(
     });
 
     contract('abort resets the connection', async (h) => {
-      const { peer, connection } = await h.pair(h.listen());
+      const { peer, connection } = await h.pair(await h.listen());
       peer.read();
       h.abort(connection);
       await h.until('the peer is told', () => peer.error !== undefined);
@@ -377,7 +381,7 @@ export function reactorContract(
     });
 
     contract('an idle connection causes no events, whatever state it is in', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       await h.pair(port);
       const shut = await h.pair(port);
       h.reactor.shutdown(shut.connection);
@@ -417,8 +421,9 @@ export function reactorContract(
       rmSync(directory, { recursive: true });
     });
 
-    contract('adopts sockets that somebody else has opened', async (h) => {
-      const [left, right] = openSocketPair(AF_UNIX).map((fd) => h.adopt(fd));
+    const adopts = sockets === null ? () => {} : contract;
+    adopts('adopts sockets that somebody else has opened', async (h) => {
+      const [left, right] = sockets!.openSocketPair(AF_UNIX).map((fd) => h.adopt(fd));
       assert.equal(h.reactor.open, 2);
       assert(h.send(left, 'over') >= 0);
       await h.until('it arrives', () => h.bytesOf(right) === 'over');
@@ -430,7 +435,7 @@ export function reactorContract(
     contract(
       'a connection that is closed inside a batch gets no event of that batch, nor does its successor',
       async (h) => {
-        const port = h.listen();
+        const port = await h.listen();
         const first = await h.pair(port);
         const second = await h.pair(port);
         h.on.received = (connection) => {
@@ -455,7 +460,7 @@ export function reactorContract(
     );
 
     contract('accepting can be paused and resumed', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       await h.pair(port);
       h.reactor.pauseAccepting();
       const waiting = await h.peer(port);
@@ -472,7 +477,7 @@ export function reactorContract(
       'at its capacity it stops accepting, says so once, and goes on when a connection has ended',
       async (h) => {
         // The clients are in another process, because descriptors of this one may take slots.
-        const port = h.listen();
+        const port = await h.listen();
         const clients = 100;
         const script = `for (let i = 0; i < ${clients}; i++) require('net').connect(${port}, '127.0.0.1').on('error', () => {})`;
         const child = spawn(process.execPath, ['-e', script], { stdio: 'ignore' });
@@ -495,14 +500,14 @@ export function reactorContract(
 
     if (limitedByDescriptors) {
       contract('out of descriptors it stops accepting, says so once, serves on, and accepts again', async (h) => {
-        const { soft } = descriptorLimit();
-        const port = h.listen();
+        const { soft } = sockets!.descriptorLimit();
+        const port = await h.listen();
         h.reactor.pauseAccepting();
         const peers: Peer[] = [];
         for (let i = 0; i < 30; i++) peers.push(await h.peer(port));
         h.reactor.resumeAccepting();
         try {
-          setDescriptorLimit(limitWithFree(10));
+          sockets!.setDescriptorLimit(limitWithFree(10));
           await h.until('it stops', () => h.named('acceptingStopped').length > 0);
           assert.deepEqual(h.named('acceptingStopped'), [['acceptingStopped', EMFILE]]);
           const held = h.reactor.open;
@@ -517,7 +522,7 @@ export function reactorContract(
           await h.until('it has stopped again', () => h.named('acceptingStopped').length === 2);
           assert.equal(h.named('accepted').length, held + 1);
         } finally {
-          setDescriptorLimit(soft);
+          sockets!.setDescriptorLimit(soft);
         }
         // Nothing ends here: the reactor finds out by itself.
         await h.until('everybody is accepted', () => h.named('accepted').length === peers.length);
@@ -527,7 +532,7 @@ export function reactorContract(
 
     for (const event of ['accepted', 'connected', 'received', 'sent'] as const) {
       contract(`a connection may be closed inside ${event}`, async (h) => {
-        const port = h.listen();
+        const port = await h.listen();
         const ends = new Set<number>();
         const end = (connection: number) => {
           ends.add(connection);
@@ -552,7 +557,7 @@ export function reactorContract(
     }
 
     contract('inside closed the slot is free, and a new connection may be begun', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       const { peer } = await h.pair(port);
       h.on.closed = () => {
         delete h.on.closed;
@@ -565,8 +570,8 @@ export function reactorContract(
     });
 
     test('it may be destroyed inside an event', async () => {
-      const h = new Harness(makeReactor, undefined, sendBuffersFor(buffers));
-      const port = h.listen();
+      const h = new Harness(makeReactor, undefined, sendBuffersFor(buffers), fromSources);
+      const port = await h.listen();
       const peers = [(await h.pair(port)).peer, (await h.pair(port)).peer];
       let received = 0;
       h.on.received = (_connection, bytes, start) => {
@@ -607,7 +612,7 @@ export function reactorContract(
     });
 
     contract('5,000 connections, ended in every way, leave nothing behind', async (h) => {
-      const port = h.listen();
+      const port = await h.listen();
       const target = encodeSocketAddress('127.0.0.1', port);
       await h.pair(port).then(({ connection }) => h.close(connection));
       await h.settle();
@@ -641,8 +646,11 @@ export function reactorContract(
   });
 }
 
-/** Descriptors of this process that are sockets: a backend may open others, once, when its table grows. */
+/** Sockets that this process has open: its descriptors, where these can be seen. */
 function openSockets(): number {
+  if (!existsSync('/proc/self/fd')) {
+    return process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+  }
   return readdirSync('/proc/self/fd').filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:');

@@ -48,7 +48,7 @@ function small(
 }
 
 small('bytes on a connection of any ring wake the reactor', async (h) => {
-  const port = h.listen();
+  const port = await h.listen();
   const pairs: Pair[] = [];
   for (let i = 0; i < 100; i++) pairs.push(await h.pair(port));
   assert(new Set(pairs.map(({ connection }) => connection >> 4)).size > 4, 'they are in several rings');
@@ -65,7 +65,7 @@ small('bytes on a connection of any ring wake the reactor', async (h) => {
 });
 
 small('more connections have something to read than there are buffers', async (h) => {
-  const port = h.listen();
+  const port = await h.listen();
   const pairs: Pair[] = [];
   for (let i = 0; i < 100; i++) pairs.push(await h.pair(port));
   for (const { peer } of pairs) peer.socket.write('x'.repeat(50_000));
@@ -74,7 +74,7 @@ small('more connections have something to read than there are buffers', async (h
 });
 
 small('a fan-out larger than all queues reaches everybody', async (h) => {
-  const port = h.listen();
+  const port = await h.listen();
   const pairs: Pair[] = [];
   for (let i = 0; i < 200; i++) pairs.push(await h.pair(port));
   for (const { peer } of pairs) peer.read();
@@ -89,7 +89,7 @@ small('a fan-out larger than all queues reaches everybody', async (h) => {
 small(
   'a slot is not used again before the kernel has let go of its requests',
   async (h) => {
-    const port = h.listen();
+    const port = await h.listen();
     const first = await h.pair(port);
     h.reactor.pauseAccepting();
     await h.settle();
@@ -117,7 +117,7 @@ small(
 small(
   'a connection that is begun comes before an accept that waits',
   async (h) => {
-    const port = h.listen();
+    const port = await h.listen();
     const server = net.createServer((socket) => h.peerOf(socket)).listen(0, '127.0.0.1');
     await h.until('the server listens', () => server.listening);
     const target = encodeSocketAddress('127.0.0.1', (server.address() as net.AddressInfo).port);
@@ -137,7 +137,7 @@ small(
 small(
   'a flood of accepts beside a flood of requests: everybody is answered',
   async (h) => {
-    const port = h.listen();
+    const port = await h.listen();
     h.on.received = (connection, bytes, start) => {
       assert.equal(bytes[start], 'x'.charCodeAt(0));
       if (h.send(connection, 'y') === SEND_DONE) h.close(connection);
@@ -169,7 +169,7 @@ small(
 );
 
 small('clients that say nothing keep no buffer from those who do', async (h) => {
-  const port = h.listen();
+  const port = await h.listen();
   const pairs: Pair[] = [];
   for (let i = 0; i < 300; i++) pairs.push(await h.pair(port));
   for (const { peer } of pairs.slice(250)) peer.socket.write('late');
@@ -182,7 +182,7 @@ small('clients that say nothing keep no buffer from those who do', async (h) => 
 });
 
 small('a connection that has said nothing can be closed and reset', async (h) => {
-  const port = h.listen();
+  const port = await h.listen();
   const closed = await h.pair(port);
   const reset = await h.pair(port);
   h.close(closed.connection);
@@ -195,7 +195,7 @@ small('a connection that has said nothing can be closed and reset', async (h) =>
 small(
   'a table that fills up in the middle of a batch drops nobody',
   async (h) => {
-    const port = h.listen();
+    const port = await h.listen();
     h.on.received = (connection) => {
       if (h.send(connection, 'served') === SEND_DONE) h.close(connection);
     };
@@ -217,7 +217,7 @@ small(
 );
 
 small('a crowd that waits with its requests is heard in a few turns', async (h) => {
-  const port = h.listen();
+  const port = await h.listen();
   h.reactor.pauseAccepting();
   await h.settle();
   const peers: Peer[] = [];

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { ffiProblem } from '../linux/ffi.js';
 import { sendBuffersFor } from './choose.js';
 import { Harness } from './contract-harness.js';
 import { reactorContract } from './contract-suite.js';
@@ -9,9 +10,11 @@ import { PortableReactor } from './portable.js';
 import type { ClientSource } from './reactor.js';
 
 // Out of descriptors Node turns clients away instead of letting them wait.
-reactorContract('portable', (options) => new PortableReactor(options), {
-  limitedByDescriptors: false,
-  buffers: 'portable',
+const options = { limitedByDescriptors: false, buffers: 'portable' } as const;
+if (ffiProblem === null) reactorContract('portable', (parts) => new PortableReactor(parts), options);
+reactorContract('portable, clients that others have accepted', (parts) => new PortableReactor(parts), {
+  ...options,
+  fromSources: true,
 });
 
 test('clients from a source are settled: taken before they are read, or given back when there is no room', async () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { SignJWT } from 'jose';
 import {
+  poll,
   type RawClient,
   rawClient,
   rawRequest,
@@ -174,7 +175,13 @@ describe('megacomet reload', () => {
     configure('log: memory\nconnections-per-address: 1\n');
     assert.match((await reload()).stdout, /changed: connections-per-address\n$/);
     const isRefused = async () => / 503 /.test(await rawRequest(server.ports.client, GET('/healthz')));
-    await waitFor('the limit', isRefused);
+    // Those who were here before the limit do not count.
+    const held: RawClient[] = [];
+    await waitFor('the limit', async () => {
+      held.push(await poll(server.ports.client, 'held'));
+      return isRefused();
+    });
+    for (const { socket } of held) socket.destroy();
     assert.equal(stream.socket.destroyed, false);
     configure('log: memory\n');
     await reload();

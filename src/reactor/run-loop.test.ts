@@ -25,7 +25,8 @@ async function turnsWithin(ms: number, events: () => number): Promise<number> {
   return turns;
 }
 
-describe('run loop', () => {
+// Reactors that block are those of system calls.
+describe('run loop', { skip: ffiProblem ?? false }, () => {
   test('runs turns until it is stopped, and tells the number of events of each', async () => {
     const { reactor, waits } = scripted([3, 0, 5]);
     const told: number[] = [];
@@ -116,7 +117,7 @@ describe('run loop', () => {
     await assert.rejects(runLoop(reactor, { turnWaitMs: 1, afterTurn, stopped: () => false }), /enough/);
   });
 
-  test('a signal ends the wait and is handled', { skip: ffiProblem ?? false }, async () => {
+  test('a signal ends the wait and is handled', async () => {
     const script = `
       import { EpollReactor } from '${new URL('./epoll.js', import.meta.url)}';
       import { sendBuffersFor } from '${new URL('./choose.js', import.meta.url)}';
@@ -139,5 +140,32 @@ describe('run loop', () => {
     clearInterval(signals);
     assert.equal(code, 0);
     assert(performance.now() - beginMs < 4000);
+  });
+});
+
+describe('run loop of a reactor that has its events from Node', () => {
+  test('awaits it before each turn, as long as afterTurn says, and does not block in the turn', async () => {
+    const { reactor, waits: turns } = scripted([3, 0]);
+    const waits: number[] = [];
+    reactor.wait = async (waitMs) => void waits.push(waitMs);
+    const told: number[] = [];
+    const answers = [10, 1000];
+    const afterTurn = (events: number) => {
+      told.push(events);
+      return answers.shift();
+    };
+    await runLoop(reactor, { turnWaitMs: 250, afterTurn, stopped: () => told.length === 3 });
+    assert.deepEqual(told, [3, 0, 0]);
+    assert.deepEqual(waits, [250, 10, 250]);
+    assert.deepEqual(turns, [0, 0, 0]);
+  });
+
+  test('ends with what afterTurn throws', async () => {
+    const { reactor } = scripted([]);
+    reactor.wait = async () => {};
+    const afterTurn = () => {
+      throw new Error('enough');
+    };
+    await assert.rejects(runLoop(reactor, { turnWaitMs: 1, afterTurn, stopped: () => false }), /enough/);
   });
 });

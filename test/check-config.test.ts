@@ -72,11 +72,17 @@ describe('a wrong configuration ends with exit code 2 and a line for each proble
 
   test('in the files of keys, all of them', async () => {
     writeFileSync(join(directory, 'keys'), '- nonsense\n');
-    const { stderr, exitCode } = await check('api-keys: keys\ntoken-keys: none.pem\n');
+    const { stderr, exitCode } = await check(
+      'api-keys: keys\ntoken-keys: none.pem\nwebhook-url: http://a.example\nwebhook-secret-file: keys\n',
+    );
     const lines = stderr.trimEnd().split('\n');
     assert.match(lines[0]!, /^megacomet: \S+keys:1:\d+: /);
     assert.match(lines[1]!, /^megacomet: --token-keys \S+none\.pem: there is no such file$/);
-    assert.deepEqual([lines.length, exitCode], [2, 2]);
+    assert.match(
+      lines[2]!,
+      /^megacomet: --webhook-secret-file \S+keys: the secret has 10 bytes, and needs 32 at least/,
+    );
+    assert.deepEqual([lines.length, exitCode], [3, 2]);
   });
 
   test('where there is no file', async () => {
@@ -103,7 +109,7 @@ describe('what comes with the package', () => {
   test('an example that stays valid when its comments are options, but for the files that they name', async () => {
     const text = readFileSync(example, 'utf8').replace(/^#(?=[a-z][a-z-]+:| {2}\S+: )/gm, '');
     const { stderr } = await check(text);
-    for (const line of stderr.trimEnd().split('\n')) assert.match(line, /there is no such file|no such file/);
+    for (const line of stderr.trimEnd().split('\n')) assert.match(line, /there is no such file|it does not exist/);
   });
 
   test('a reference of the options that names them all, with their defaults', () => {

@@ -1,6 +1,5 @@
 /** `megacomet check-config`: what a server would run with, where each value comes from, and what is wrong with it. */
 
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { ServeOptions } from '../manager/options.js';
 import { isOperational, oneLine, UsageError } from './errors.js';
@@ -49,9 +48,10 @@ async function check(parsed: Command): Promise<{ text: string; notes: string[]; 
 /** Reads the files that the options name, as the server will. */
 async function problemsOfFiles({ apiKeysFile, access, storms }: ServeOptions, notes: string[]): Promise<string[]> {
   // Loaded here: the other commands are quicker without them.
-  const [{ readApiKeys }, { readTokenFiles }] = await Promise.all([
+  const [{ readApiKeys }, { readTokenFiles }, { readWebhookSecret }] = await Promise.all([
     import('../api/key-file.js'),
     import('../manager/token-files.js'),
+    import('../manager/webhook-secret.js'),
   ]);
   const problems: string[] = [];
   const attempt = (read: () => void) => {
@@ -65,6 +65,6 @@ async function problemsOfFiles({ apiKeysFile, access, storms }: ServeOptions, no
   if (apiKeysFile !== null) attempt(() => readApiKeys(apiKeysFile));
   attempt(() => notes.push(...readTokenFiles(access).warnings));
   const { webhook } = storms;
-  if (webhook !== null) attempt(() => readFileSync(webhook.secretFile));
+  if (webhook !== null) attempt(() => readWebhookSecret(webhook.secretFile));
   return problems;
 }

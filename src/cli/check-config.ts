@@ -65,6 +65,11 @@ async function problemsOfFiles({ apiKeysFile, access, storms }: ServeOptions, no
   if (apiKeysFile !== null) attempt(() => readApiKeys(apiKeysFile));
   attempt(() => notes.push(...readTokenFiles(access).warnings));
   const { webhook } = storms;
-  if (webhook !== null) attempt(() => readWebhookSecret(webhook.secretFile));
+  if (webhook !== null) {
+    attempt(() => {
+      const { warning } = readWebhookSecret(webhook.secretFile);
+      if (warning !== null) notes.push(warning);
+    });
+  }
   return problems;
 }

@@ -49,6 +49,9 @@ export class ClientWatch {
 }
 
 /** The secret that signs webhooks; null where there are none. @throws Error with code EWEBHOOK */
-export function readSecret({ webhook }: StormOptions): Buffer | null {
-  return webhook === null ? null : readWebhookSecret(webhook.secretFile);
+export function readSecret({ webhook }: StormOptions, logger: Logger): Buffer | null {
+  if (webhook === null) return null;
+  const { secret, warning } = readWebhookSecret(webhook.secretFile);
+  if (warning !== null) logger.warn(warning);
+  return secret;
 }

@@ -72,7 +72,7 @@ export async function startManager(options: ServeOptions, parts: ManagerParts = 
   const { logger = createLogger(undefined, { format: options.logFormat, level: options.logLevel }) } = parts;
   const apiKeys = readKeys(options);
   const tokenFiles = readTokenFiles(options.access);
-  const webhookSecret = readSecret(options.storms);
+  const webhookSecret = readSecret(options.storms, logger);
   const directory = await RunDirectory.lock(options.runDirectory);
   let log: Log;
   try {
@@ -311,7 +311,7 @@ export class Manager {
     // All that can fail comes before all that has effects.
     const apiKeys = readKeys(options);
     const tokenFiles = readTokenFiles(options.access);
-    const webhookSecret = readSecret(options.storms);
+    const webhookSecret = readSecret(options.storms, this.#logger);
     this.#log.setRetention(options.retention);
     this.#options = options;
     this.#apiKeys.set(apiKeys);

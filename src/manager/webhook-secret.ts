@@ -1,16 +1,23 @@
 /** The file with the secret that signs webhooks: read at the start and at each reload. */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 
 /** What HMAC-SHA256 is as strong as (RFC 2104 section 3). */
 const SECRET_BYTES_MIN = 32;
 
+export interface WebhookSecret {
+  /** The file's bytes, without white space at its end. */
+  secret: Buffer;
+  /** That others may read it; null: they may not. */
+  warning: string | null;
+}
+
 /**
- * The secret: the file's bytes without white space at its end.
+ * Reads the secret.
  *
  * @throws Error with code EWEBHOOK that says what is wrong, and never what is in the file
  */
-export function readWebhookSecret(path: string): Buffer {
+export function readWebhookSecret(path: string): WebhookSecret {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
@@ -18,7 +25,7 @@ export function readWebhookSecret(path: string): Buffer {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     const why =
-      { ENOENT: 'it does not exist', EACCES: 'it may not be read', EISDIR: 'it is a directory' }[code] ?? code;
+      { ENOENT: 'there is no such file', EACCES: 'it may not be read', EISDIR: 'it is a directory' }[code] ?? code;
     throw failure(path, why);
   }
   let end = bytes.length;
@@ -28,7 +35,9 @@ export function readWebhookSecret(path: string): Buffer {
     const cure = 'openssl rand -hex 32 makes one';
     throw failure(path, `the secret has ${end} bytes, and needs ${SECRET_BYTES_MIN} at least: ${cure}`);
   }
-  return bytes.subarray(0, end);
+  const isPrivate = (statSync(path).mode & 0o077) === 0;
+  const warning = `others may read --webhook-secret-file ${path}, and sign webhooks: chmod 600`;
+  return { secret: bytes.subarray(0, end), warning: isPrivate ? null : warning };
 }
 
 function failure(path: string, why: string): Error {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -200,11 +200,19 @@ describe('the secret of webhooks', () => {
   };
 
   test('is what the file has, without the line end', () => {
-    assert.equal(readWebhookSecret(write(`${SECRET}\r\n`)).toString(), SECRET.toString());
+    assert.equal(readWebhookSecret(write(`${SECRET}\r\n`)).secret.toString(), SECRET.toString());
+  });
+
+  test('that others may read is warned of', () => {
+    const path = write(SECRET.toString());
+    chmodSync(path, 0o644);
+    assert.match(readWebhookSecret(path).warning!, /others may read .* chmod 600/);
+    chmodSync(path, 0o600);
+    assert.equal(readWebhookSecret(path).warning, null);
   });
 
   test('that is missing, empty or short is said to be so, and not shown', () => {
-    assert.throws(() => readWebhookSecret(join(directory, 'none')), { code: 'EWEBHOOK', message: /does not exist/ });
+    assert.throws(() => readWebhookSecret(join(directory, 'none')), { code: 'EWEBHOOK', message: /no such file/ });
     assert.throws(() => readWebhookSecret(directory), { code: 'EWEBHOOK', message: /is a directory/ });
     assert.throws(() => readWebhookSecret(write(' \n')), { code: 'EWEBHOOK', message: /is empty/ });
     assert.throws(

@@ -59,7 +59,7 @@ for (const [what, env] of [
         const run = await temporaryRunDirectory();
         const { exitCode, stderr } = await runCommand(['serve', '--reactor', reactor, '--run-dir', run.path], { env });
         assert.equal(exitCode, 1);
-        assert.match(stderr, /^megacomet: .*; use --reactor portable or auto\n$/);
+        assert.match(stderr, /^megacomet: .*; use --reactor portable or auto$/m);
         await run.remove();
       }
     });

@@ -34,6 +34,8 @@ export class Drain {
   #status: DrainStatus | null = null;
   #look: NodeJS.Timeout | null = null;
   #deadlineMs = 0;
+  /** Over, or the server ends. */
+  #ended = false;
   /** Workers that were told, by number, with the pid. */
   readonly #told = new Map<number, number>();
 
@@ -62,13 +64,14 @@ export class Drain {
       const connections = await this.#tellAll();
       this.#status.connections = connections;
       this.#logger.info('drain begins', { seconds: order.seconds, connections });
-      this.#look = setInterval(() => void this.#check(), LOOK_MS);
+      if (!this.#ended) this.#look = setInterval(() => void this.#check(), LOOK_MS);
     }
     return this.status!;
   }
 
   /** The server ends. */
   end(): void {
+    this.#ended = true;
     if (this.#look !== null) clearInterval(this.#look);
     this.#look = null;
   }
@@ -92,6 +95,7 @@ export class Drain {
   }
 
   async #check(): Promise<void> {
+    if (this.#ended) return;
     const late = performance.now() >= this.#deadlineMs;
     const finished = [...this.#server.links.values()].every(({ stats }) => stats?.drain === 'finished');
     if (!finished && !late) {

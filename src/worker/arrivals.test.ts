@@ -144,7 +144,7 @@ describe('a trusted proxy', () => {
 
 describe('the rate of new clients', () => {
   test('lets so many come in a second, refuses the others, and fills up again', () => {
-    const rig = new ArrivalsRig({ acceptRate: 10, workers: 2 });
+    const rig = new ArrivalsRig({ acceptRate: 5 });
     assert.equal(rig.reactor.peerAddresses, false, 'no address is needed');
     for (let i = 0; i < 5; i++) assert(rig.isServed(i));
     rig.connect(5);
@@ -156,8 +156,27 @@ describe('the rate of new clients', () => {
     assert(!rig.isServed(8));
   });
 
-  test('of less than one a second and worker lets one come at some time', () => {
-    const rig = new ArrivalsRig({ acceptRate: 1, workers: 4 });
+  test('of several workers is what the manager grants, who is asked before it is used up', () => {
+    const rig = new ArrivalsRig({ acceptRate: 10, workers: 2 });
+    const { arrivals } = rig.clients;
+    for (let i = 0; i < 3; i++) assert(rig.isServed(i));
+    assert.equal(arrivals.tokensWanted(), 3);
+    for (let i = 3; i < 5; i++) assert(rig.isServed(i));
+    rig.tick(1000);
+    assert(!rig.isServed(5), 'it does not fill by itself');
+    arrivals.granted(1);
+    assert(rig.isServed(6));
+    arrivals.managerLost();
+    rig.tick(2000);
+    assert(!rig.isServed(7));
+    rig.tick(3000);
+    for (let i = 8; i < 13; i++) assert(rig.isServed(i), 'without a manager it has its share');
+    rig.setPolicy({ acceptRate: 10, workers: 2 });
+    assert.equal(arrivals.tokensWanted(), 5, 'a manager is back');
+  });
+
+  test('of less than one a second lets one come at some time', () => {
+    const rig = new ArrivalsRig({ acceptRate: 0.25 });
     assert(rig.isServed(1));
     assert(!rig.isServed(2));
     rig.tick(4000);

@@ -7,7 +7,6 @@
  */
 
 import { type DisconnectAdvice, retryAfterSeconds } from '../link/advice.js';
-import type { Reactor } from '../reactor/reactor.js';
 import { accessAnswer, isAccessCode } from '../transports/access.js';
 import { unavailableAnswer } from '../transports/answers.js';
 import type { ConnectionControl } from './connection-control.js';
@@ -29,18 +28,15 @@ import {
 import type { Streams } from './streams.js';
 
 export class Disconnects {
-  readonly #reactor: Reactor;
   readonly #connections: Connections;
   readonly #control: ConnectionControl;
   readonly #streams: Streams;
 
   constructor(parts: {
-    reactor: Reactor;
     connections: Connections;
     control: ConnectionControl;
     streams: Streams;
   }) {
-    this.#reactor = parts.reactor;
     this.#connections = parts.connections;
     this.#control = parts.control;
     this.#streams = parts.streams;
@@ -56,12 +52,13 @@ export class Disconnects {
     switch (phase[connection]) {
       case PHASE_HEAD:
         // Nobody has asked for anything yet: the end is the answer, as when an idle connection is closed.
-        if (this.#connections.partial(connection) === undefined) this.#end(connection);
+        if (this.#connections.partial(connection) === undefined) this.#control.linger(connection);
         else this.#refuse(connection, advice);
         break;
       case PHASE_KEEP_ALIVE:
       case PHASE_REFUSED:
-        this.#end(connection);
+        // Its next request may be on its way: it is not to meet a reset.
+        this.#control.linger(connection);
         break;
       case PHASE_VERIFYING:
       case PHASE_WAITING:
@@ -82,12 +79,6 @@ export class Disconnects {
       default:
       // PHASE_SENDING ends with its message, PHASE_LINGERING by itself.
     }
-  }
-
-  /** Answers that are still on their way go first. */
-  #end(connection: number): void {
-    if (this.#reactor.pendingBytes(connection) > 0) this.#control.linger(connection);
-    else this.#control.end(connection);
   }
 
   #refuse(connection: number, { code, reason, afterMs }: DisconnectAdvice): void {

@@ -18,6 +18,12 @@ function rigWith(clients: number): { rig: WorkerRig; drain: Drain } {
 const serving = (rig: WorkerRig) =>
   rig.connections.phase.filter((phase) => phase !== 0 && phase !== PHASE_LINGERING).length;
 
+/** Those who were told have read it, and hang up. */
+function hangUp(rig: WorkerRig): void {
+  const { phase, capacity } = rig.connections;
+  for (let i = 0; i < capacity; i++) if (phase[i] === PHASE_LINGERING) rig.clients.closed(i);
+}
+
 describe('drain', () => {
   test('connections are ended evenly over the time, and nobody else is accepted', () => {
     const { rig, drain } = rigWith(CLIENTS);
@@ -27,6 +33,9 @@ describe('drain', () => {
       drain.work(1000 + second * 1000);
       assert.equal(serving(rig), CLIENTS - second * 10);
     }
+    assert(!drain.finished, 'some read their last');
+    hangUp(rig);
+    drain.work(11_300);
     assert(drain.finished);
     assert.match(rig.sent(0), /^HTTP\/1\.1 503 /);
   });
@@ -69,6 +78,8 @@ describe('drain', () => {
     assert(!drain.finished);
     drain.work(1300);
     assert.equal(serving(rig), 0);
+    hangUp(rig);
+    drain.work(1600);
     assert(drain.finished);
   });
 
@@ -81,6 +92,7 @@ describe('drain', () => {
     drain.work(0);
     assert(!drain.finished);
     rig.clients.posts.published(rig.reported.splice(0)[0].request, 0, 8);
+    hangUp(rig);
     drain.work(1000);
     assert(drain.finished);
   });

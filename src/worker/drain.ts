@@ -69,7 +69,7 @@ export class Drain {
     return !Number.isNaN(this.#startMs);
   }
 
-  /** Nobody is left but who reads the last that he was sent. */
+  /** Nobody is left. */
   get finished(): boolean {
     return this.#finished;
   }
@@ -95,14 +95,14 @@ export class Drain {
     return TURN_MS;
   }
 
-  /** Ends who was accepted when it began, or has a row that it had passed. @returns how many are left */
+  /** Ends who was accepted when it began, or has a row that it had passed. @returns how many are left, of whom some read their last */
   #endRest(): number {
     const { phase, capacity } = this.#connections;
     let left = 0;
     for (let connection = 0; connection < capacity; connection++) {
-      if (!isHeld(phase[connection])) continue;
+      if (phase[connection] === PHASE_FREE) continue;
       left++;
-      if (!isBusy(phase[connection])) this.#end(connection);
+      if (isHeld(phase[connection]) && !isBusy(phase[connection])) this.#end(connection);
     }
     return left;
   }

@@ -597,11 +597,11 @@ export function reactorContract(
       let signals = 0;
       let handledMs = 0;
       const beginMs = performance.now();
-      process.once('SIGUSR2', () => {
+      process.once('SIGHUP', () => {
         signals++;
         handledMs = performance.now() - beginMs;
       });
-      spawn('sh', ['-c', `sleep 0.1; kill -USR2 ${process.pid}`], { stdio: 'ignore' });
+      spawn('sh', ['-c', `sleep 0.1; kill -HUP ${process.pid}`], { stdio: 'ignore' });
       const waitMs = h.reactor.wait === undefined ? 8000 : 1500;
       while (signals === 0 && performance.now() - beginMs < 8000) {
         assert.equal(await h.turn(waitMs), 0);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPIDLE, TCP_NODELAY } from './constants.js';
 import { DescriptorReceiver, sendDescriptors } from './descriptors.js';
-import { errnoName, SystemError } from './errno.js';
+import { errnoName, errnoOf, SystemError } from './errno.js';
 import * as libc from './libc.js';
 import { mapNative, unmapNative } from './native-memory.js';
 import { openDescriptors, processCpu, processMemory } from './proc.js';
@@ -42,6 +42,14 @@ function inChild(module: string, code: string): string {
 }
 
 describe('errno', () => {
+  test('an error of Node has the number of its name, whatever the number is on this system; an unknown one is EIO', () => {
+    const error = (code: string) => Object.assign(new Error(code), { code, errno: -4077 });
+    assert.equal(errnoOf(error('ECONNRESET')), 104);
+    assert.equal(errnoOf(error('ETIMEDOUT')), 110);
+    assert.equal(errnoOf(error('UNKNOWN')), 5);
+    assert.equal(errnoOf(new Error('without a code')), 5);
+  });
+
   test('numbers have their names', () => {
     assert.equal(errnoName(11), 'EAGAIN');
     assert.equal(errnoName(104), 'ECONNRESET');

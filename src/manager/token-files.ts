@@ -3,6 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { TOKEN_KEYS_BYTES_MAX } from '../limits.js';
 import type { TokenKey } from '../link/policy.js';
+import { isOpenToOthers } from '../platform/private-file.js';
 import { keysOfFile, secretKey } from '../tokens/keys.js';
 import type { AccessOptions } from './options.js';
 
@@ -24,7 +25,7 @@ export function readTokenFiles({ tokenSecretFile, tokenKeysFile }: AccessOptions
   const warnings: string[] = [];
   if (tokenSecretFile !== null) {
     keys.push(read('--token-secret-file', tokenSecretFile, (bytes) => secretKey(bytes)));
-    if ((statSync(tokenSecretFile).mode & 0o077) !== 0) {
+    if (isOpenToOthers(tokenSecretFile)) {
       warnings.push(`others may read --token-secret-file ${tokenSecretFile}, and make tokens: chmod 600`);
     }
   }

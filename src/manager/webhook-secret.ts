@@ -1,6 +1,7 @@
 /** The file with the secret that signs webhooks: read at the start and at each reload. */
 
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { isOpenToOthers } from '../platform/private-file.js';
 
 /** What HMAC-SHA256 is as strong as (RFC 2104 section 3). */
 const SECRET_BYTES_MIN = 32;
@@ -35,9 +36,8 @@ export function readWebhookSecret(path: string): WebhookSecret {
     const cure = 'openssl rand -hex 32 makes one';
     throw failure(path, `the secret has ${end} bytes, and needs ${SECRET_BYTES_MIN} at least: ${cure}`);
   }
-  const isPrivate = (statSync(path).mode & 0o077) === 0;
   const warning = `others may read --webhook-secret-file ${path}, and sign webhooks: chmod 600`;
-  return { secret: bytes.subarray(0, end), warning: isPrivate ? null : warning };
+  return { secret: bytes.subarray(0, end), warning: isOpenToOthers(path) ? warning : null };
 }
 
 function failure(path: string, why: string): Error {

@@ -11,6 +11,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { TCP_KEEPALIVE_IDLE_S } from '../limits.js';
+import type { HandedAnswer, HandedClient } from '../link/handed-clients.js';
 import { type ClientPorts, formatAddress } from './client-ports.js';
 import { atMostEvery, type Logger } from './logger.js';
 
@@ -19,17 +20,6 @@ const WAITING_MAX = 16_384;
 /** Clients on their way to one worker: enough to have it busy, few enough that another could take them soon. */
 const HANDED_MAX = 32;
 const TURNED_AWAY_LOG_MS = 10_000;
-
-/** What goes to the worker, with the client. */
-export interface HandedClient {
-  /** Number of the port that it came to, from 0. */
-  listener: number;
-  /** Number of the client, for the answer. */
-  client: number;
-}
-
-/** What comes from it. */
-export type HandedAnswer = { wanted: boolean } | { client: number; taken: boolean };
 
 interface Receiver {
   readonly child: ChildProcess;

@@ -4,7 +4,7 @@
  */
 
 import type { Socket } from 'node:net';
-import type { HandedAnswer, HandedClient } from '../manager/handed-ports.js';
+import type { HandedAnswer, HandedClient } from '../link/handed-clients.js';
 import type { ClientSource } from '../reactor/reactor.js';
 
 /**

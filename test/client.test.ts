@@ -6,14 +6,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Client, type ConnectOptions, connect, type Message, type TransportName } from 'megacomet/client';
-import WebSocket from 'ws';
+import ws from 'ws';
 import { FaultyProxy } from './faulty-proxy.js';
 import { startServer, type TestServer, waitFor } from './helpers.js';
 
 const TRANSPORTS: readonly TransportName[] = ['websocket', 'sse', 'poll'];
 
+/** Node's own, from Node 22 on. */
+const { WebSocket = ws } = globalThis as unknown as Pick<ConnectOptions, 'WebSocket'>;
+
 /** Times of a test, not of the world: nobody waits ten seconds here. */
-const QUICK: ConnectOptions = { WebSocket, backoff: { firstMs: 40, maxMs: 200 }, openMs: 1_000 };
+const QUICK: ConnectOptions = { WebSocket: WebSocket!, backoff: { firstMs: 40, maxMs: 200 }, openMs: 1_000 };
 
 /** Random numbers that a failure can be repeated with. */
 function seeded(): { seed: number; random: () => number } {

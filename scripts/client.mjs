@@ -9,7 +9,7 @@ import { build } from 'esbuild';
 
 /** No name of these may be an option, an event, a member that users see, or one of the platform's own. */
 const INTERNAL = `
-  answered at base before begin changed check delay drop ended heard interrupt isLive item live
+  answered at base before begin changed check delay drop ended heard options interrupt isLive item live
   onPage opened pause platform positions reached refused remove renewAtMs restart run stop worked
 `;
 

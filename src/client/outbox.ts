@@ -12,7 +12,7 @@ import { MegaCometError, type Published } from './types.js';
 
 /** Of a connection that broke, as of a server that cannot take a publication now: it may still be taken later. */
 const UNAVAILABLE = 'unavailable';
-const BROKEN = new MegaCometError(UNAVAILABLE, 'the connection broke');
+const BROKEN = new MegaCometError(UNAVAILABLE, 'connection broke');
 
 export interface Outbox {
   publish(channel: string, data: unknown, id?: string): Promise<Published>;
@@ -74,7 +74,7 @@ export function makeOutbox(context: Context, sender: () => Send | undefined): Ou
 
   return {
     async publish(channel, data, id = `${prefix}-${++count}`) {
-      if (queued + asked.size >= PUBLICATIONS_MAX) throw new MegaCometError('queue_full', 'too much is waiting');
+      if (queued + asked.size >= PUBLICATIONS_MAX) throw new MegaCometError('queue_full', 'queue is full');
       const publication = { channel, data, id };
       // Before anything is sent: it throws where JSON cannot express the data.
       const body = JSON.stringify(publication);

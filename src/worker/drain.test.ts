@@ -14,6 +14,11 @@ function rigWith(clients: number): { rig: WorkerRig; drain: Drain } {
   return { rig, drain: new Drain(parts, () => 0.5) };
 }
 
+/** Turns from one time up to another. */
+function work(drain: Drain, fromMs: number, toMs: number): void {
+  for (let ms = fromMs; ms <= toMs; ms += 20) drain.work(ms);
+}
+
 /** Connections that are neither free nor lingering. */
 const serving = (rig: WorkerRig) =>
   rig.connections.phase.filter((phase) => phase !== 0 && phase !== PHASE_LINGERING).length;
@@ -29,9 +34,9 @@ describe('drain', () => {
     const { rig, drain } = rigWith(CLIENTS);
     assert.equal(drain.begin({ seconds: 10, returnAfterSeconds: 0 }, 1000), CLIENTS);
     assert.equal(rig.reactor.told.at(-1), 'stop listening');
-    for (let second = 0; second <= 10; second++) {
-      drain.work(1000 + second * 1000);
-      assert.equal(serving(rig), CLIENTS - second * 10);
+    for (let ms = 0; ms <= 10_000; ms += 20) {
+      drain.work(1000 + ms);
+      assert.equal(serving(rig), CLIENTS - Math.floor(ms / 100));
     }
     assert(!drain.finished, 'some read their last');
     hangUp(rig);
@@ -53,7 +58,7 @@ describe('drain', () => {
     rig.openWebSocket(1, '/v1/ws');
     rig.sent(1);
     drain.begin({ seconds: 1, returnAfterSeconds: 30 }, 0);
-    drain.work(1000);
+    work(drain, 0, 1000);
     const [message] = rig.events(1, 'ws') as unknown as { afterMs: number; code: string; reconnect: boolean }[];
     assert.deepEqual([message.code, message.reconnect, message.afterMs], ['drain', true, 30_500]);
   });
@@ -62,19 +67,33 @@ describe('drain', () => {
     const { rig, drain } = rigWith(CLIENTS);
     drain.begin({ seconds: 10, returnAfterSeconds: 0 }, 0);
     for (let i = CLIENTS / 2; i < CLIENTS; i++) rig.clients.closed(2 * i);
-    drain.work(2000);
+    work(drain, 0, 2000);
     assert.equal(serving(rig), CLIENTS / 2 - 20);
-    drain.work(5000);
-    drain.work(5500);
+    work(drain, 2000, 5500);
+    assert.equal(serving(rig), 0);
+  });
+
+  test('a worker that stood still catches up, and no second has twice as many as the others', () => {
+    const { rig, drain } = rigWith(CLIENTS);
+    drain.begin({ seconds: 10, returnAfterSeconds: 0 }, 0);
+    work(drain, 0, 2000);
+    let before = serving(rig);
+    for (let ms = 5000; ms < 9000; ms += 1000) {
+      work(drain, ms, ms + 1000);
+      const ended = before - serving(rig);
+      assert(ended >= 10 && ended < 20, `${ended} in the second from ${ms} ms`);
+      before = serving(rig);
+    }
+    work(drain, 9000, 14_000);
     assert.equal(serving(rig), 0);
   });
 
   test('who was accepted while it began is ended too', () => {
     const { rig, drain } = rigWith(2);
     drain.begin({ seconds: 1, returnAfterSeconds: 0 }, 0);
-    drain.work(500);
+    work(drain, 0, 500);
     rig.get(1, '/late.js');
-    drain.work(1000);
+    work(drain, 500, 1000);
     assert(!drain.finished);
     drain.work(1300);
     assert.equal(serving(rig), 0);

@@ -24,6 +24,9 @@ import type { Disconnects } from './disconnects.js';
 const TURN_MS = 20;
 /** How often it looks for those who are left when it has been through. */
 const REST_LOOK_MS = 250;
+/** Where the worker stood still, it goes on at so many times the pace: no second is to have twice as many as the others. */
+const CATCH_UP_PACE = 1.5;
+const STILL_MS_MAX = 250;
 /** Clients of one instant are told to come back within so long. */
 const RETURN_SPREAD_MS = 1000;
 
@@ -33,6 +36,9 @@ export class Drain {
   readonly #disconnects: Disconnects;
   readonly #random: () => number;
   #startMs = Number.NaN;
+  #workedMs = 0;
+  /** Connections that may be ended without going faster than CATCH_UP_PACE. */
+  #credit = 0;
   #durationMs = 0;
   #returnAfterMs = 0;
   /** Connections that there were at the beginning. */
@@ -58,6 +64,7 @@ export class Drain {
   begin({ seconds, returnAfterSeconds }: DrainOrder, nowMs: number): number {
     if (this.begun) return this.#total;
     this.#startMs = nowMs;
+    this.#workedMs = nowMs;
     this.#durationMs = seconds * 1000;
     this.#returnAfterMs = returnAfterSeconds * 1000;
     this.#total = this.#connections.held;
@@ -78,11 +85,11 @@ export class Drain {
   work(nowMs: number): number | undefined {
     if (!this.begun || this.#finished) return undefined;
     const { phase, capacity } = this.#connections;
-    const share = this.#durationMs === 0 ? 1 : Math.min(1, (nowMs - this.#startMs) / this.#durationMs);
-    const due = Math.floor(this.#total * share);
+    const due = this.#due(nowMs);
     while (this.#row < capacity && this.#ended < due) {
       if (isHeld(phase[this.#row])) {
         this.#ended++;
+        this.#credit--;
         this.#end(this.#row);
       }
       this.#row++;
@@ -93,6 +100,19 @@ export class Drain {
       this.#finished = this.#endRest() === 0;
     }
     return TURN_MS;
+  }
+
+  /** How many are to be ended by now. A worker that stood still does not make up for it at once. */
+  #due(nowMs: number): number {
+    const sinceMs = Math.min(nowMs - this.#workedMs, STILL_MS_MAX);
+    this.#workedMs = nowMs;
+    if (this.#durationMs === 0) return this.#total;
+    const planned = Math.floor((this.#total * (nowMs - this.#startMs)) / this.#durationMs);
+    this.#credit += (CATCH_UP_PACE * this.#total * sinceMs) / this.#durationMs;
+    const possible = this.#ended + Math.floor(this.#credit);
+    // Who has none to end does not save up for later.
+    if (possible > planned) this.#credit = Math.max(1, planned - this.#ended);
+    return Math.min(planned, possible, this.#total);
   }
 
   /** Ends who was accepted when it began, or has a row that it had passed. @returns how many are left, of whom some read their last */

@@ -21,6 +21,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --rounds N         fresh processes each; medians are printed (default 3)
   --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default ${DEFAULT_ROWS})
   --baseline DIR     another checkout of MegaComet, built: one more row, which the others are compared with too
+  --warm-up-passes N in each round, before the first that counts (default 2)
   --passes N         in each round (default 3)
   --no-memory        only CPU time
   --after-messages   memory with clients that have each received a message and come back
@@ -33,6 +34,7 @@ interface BenchOptions {
   rounds: number;
   rows: Row[];
   baseline: Row | null;
+  warmUpPasses: number;
   passes: number;
   memory: boolean;
   afterMessages: boolean;
@@ -48,6 +50,7 @@ function readOptions(): BenchOptions | null {
       rounds: { type: 'string', default: '3' },
       rows: { type: 'string', default: DEFAULT_ROWS },
       baseline: { type: 'string' },
+      'warm-up-passes': { type: 'string', default: '2' },
       passes: { type: 'string', default: '3' },
       'no-memory': { type: 'boolean', default: false },
       'after-messages': { type: 'boolean', default: false },
@@ -66,6 +69,7 @@ function readOptions(): BenchOptions | null {
     rounds: integer('rounds', values.rounds, 1, 100),
     rows: baseline === null ? rows : [...rows, baseline],
     baseline,
+    warmUpPasses: integer('warm-up-passes', values['warm-up-passes'], 0, 100),
     passes: integer('passes', values.passes, 1, 100),
     memory: !values['no-memory'],
     afterMessages: values['after-messages'],
@@ -75,7 +79,7 @@ function readOptions(): BenchOptions | null {
 }
 
 async function run(options: BenchOptions): Promise<boolean> {
-  const { connections, rounds, rows, baseline, passes, memory, afterMessages, pace, json } = options;
+  const { connections, rounds, rows, baseline, warmUpPasses, passes, memory, afterMessages, pace, json } = options;
   const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]));
   const failures = new Map<Row, Failure>();
   for (let round = 1; round <= rounds; round++) {
@@ -104,7 +108,7 @@ async function run(options: BenchOptions): Promise<boolean> {
   });
   const machine = { node: process.version, linux: release(), processors: availableParallelism() };
   if (json) {
-    const conditions = { machine, connections, rounds, passes, memory, afterMessages, pace };
+    const conditions = { machine, connections, rounds, warmUpPasses, passes, memory, afterMessages, pace };
     console.log(JSON.stringify({ ...conditions, rows: outcomes }, null, 2));
   } else {
     const when = afterMessages ? 'memory after a message to each' : 'memory before any message';

@@ -197,7 +197,7 @@ export class LinkServer {
           socket.setTimeout(0);
           link = this.#hello(socket, readHello(bytes, start, end));
           refused = link === null;
-        } else if (this.links.get(link.hello.worker) === link) {
+        } else if (!link.ended) {
           if (type === PUBLISH) publications.push(readPublish(bytes, start, end));
           else this.#frame(link, type, bytes, start, end);
         }

@@ -51,6 +51,8 @@ export class WorkerLink implements QueueLink, FanOutLink {
   statsMs = Number.NaN;
   /** For how long it has said nothing, as the supervisor counts. */
   silentMs = 0;
+  /** What its worker says from now on is not heard. */
+  ended = false;
   readonly #socket: Socket;
   readonly #log: Log;
   readonly #queue: Queue;
@@ -190,6 +192,7 @@ export class WorkerLink implements QueueLink, FanOutLink {
 
   /** Ends the link; the worker dials again unless it was told to stop. */
   end(): void {
+    this.ended = true;
     this.inquiries.end();
     this.#socket.destroy();
   }

@@ -241,6 +241,16 @@ export const SUBSCRIPTION_BYTES = {
   name: 16,
 };
 
+/** Memory of a connection that came with a token, in the same way (worker/identities.test.ts); one that did not has none. */
+export const IDENTITY_BYTES = {
+  /** src/worker/identities.ts: place i32, by connection. */
+  place: 4,
+  /** src/worker/identities.ts: connection, text i32, expiry f64, two lengths u16; up to twice that, since rows grow by doubling. */
+  row: 20,
+  /** src/worker/long-texts.ts: a subject and rights of up to 71 bytes together. */
+  text: 96,
+};
+
 // The log.
 /**
  * Channels without anything retained of which the log knows exactly what they lost: at 24 to 64 bytes each, 64 MiB at most.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EXPIRIES_PER_SWEEP_MAX, EXPIRY_ROUND_MS } from '../limits.js';
+import { EXPIRIES_PER_SWEEP_MAX, EXPIRY_ROUND_MS, IDENTITY_BYTES } from '../limits.js';
 import type { Grant } from '../tokens/grant.js';
 import { Identities } from './identities.js';
 
@@ -113,6 +113,17 @@ test('sweeps meet each that has expired within two rounds, and none twice', () =
   assert.deepEqual(new Set(expired), new Set(Array.from({ length: 50 }, (_, i) => 2 * i)));
   assert.equal(expired.length, 50);
   assert.equal(identities.size, 50);
+});
+
+test('a client costs what limits.ts says, and nothing is touched before the first one comes', () => {
+  const identities = new Identities(4096);
+  assert.equal(identities.textBytes, 0);
+  assert.equal(identities.columnBytes.place, 4096 * IDENTITY_BYTES.place);
+  const rights = { subscribe: ['news/*', 'user/4711/*'], publish: ['chat/lobby/*'] };
+  for (let connection = 0; connection < 4096; connection++)
+    identities.begin(connection, grant('user-4711-at-home', rights));
+  assert.equal(identities.columnBytes.rows, 4096 * IDENTITY_BYTES.row);
+  assert.equal(identities.textBytes, 4096 * IDENTITY_BYTES.text);
 });
 
 test('one sweep ends so many, the next ones the others', () => {

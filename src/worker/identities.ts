@@ -62,8 +62,15 @@ export class Identities {
     this.#listeners.push(events);
   }
 
-  get columnBytes(): number {
-    return this.#place.byteLength;
+  /** Bytes of the column that has all connections, and of those that have a row for each that came with a token. */
+  get columnBytes(): { place: number; rows: number } {
+    const rows = [this.#connection, this.#expiresAt, this.#text, this.#lengths];
+    return { place: this.#place.byteLength, rows: rows.reduce((sum, { byteLength }) => sum + byteLength, 0) };
+  }
+
+  /** Bytes of texts that were ever in use. */
+  get textBytes(): number {
+    return this.#texts.usedBytes;
   }
 
   /**

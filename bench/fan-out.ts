@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util';
 import { type Cost, costOf, totalOf, userOf } from './costs.js';
 import { type BenchServer, type Publication, startC, startMegaComet, startNode } from './launch.js';
 import { median } from './measure.js';
-import { choices, connectionsMax, integer, runProgram } from './program.js';
+import { baselineCheckout, choices, connectionsMax, integer, runProgram } from './program.js';
 import { alignColumns } from './report.js';
 import { type Entry, Round } from './round.js';
 import type { Protocol } from './wires.js';
@@ -41,6 +41,11 @@ const ROWS: Row[] = [
 ];
 const DEFAULT_ROWS = 'megacomet,megacomet-epoll,c';
 
+/** MegaComet as it was: the build of another checkout, with the same options. */
+function baselineRow(checkout: string): Row {
+  return { key: 'baseline', title: 'MegaComet, before', start: (n) => startMegaComet(n, 'auto', [], checkout) };
+}
+
 const TRANSPORTS = ['sse', 'websocket'] as const;
 type Transport = (typeof TRANSPORTS)[number];
 
@@ -50,6 +55,7 @@ const USAGE = `Usage: npm run bench:fan-out -- [options]
   --channels a,b     over how many channels they are spread (default 1,1000)
   --transports a,b   of ${TRANSPORTS.join(', ')} (default both)
   --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default ${DEFAULT_ROWS})
+  --baseline DIR     another checkout of MegaComet, built: one more row, which the others are compared with too
   --rounds N         fresh processes each (default 3)
   --warm-ups N       fan-outs before the first that counts (default 10)
   --passes N         turns of each server in a round (default 4)
@@ -62,6 +68,7 @@ interface FanOutOptions {
   channels: number[];
   transports: Transport[];
   rows: Row[];
+  baseline: Row | null;
   rounds: number;
   warmUps: number;
   passes: number;
@@ -85,6 +92,7 @@ function readOptions(): FanOutOptions | null {
       channels: { type: 'string', default: '1,1000' },
       transports: { type: 'string', default: TRANSPORTS.join(',') },
       rows: { type: 'string', default: DEFAULT_ROWS },
+      baseline: { type: 'string' },
       rounds: { type: 'string', default: '3' },
       'warm-ups': { type: 'string', default: '10' },
       passes: { type: 'string', default: '4' },
@@ -95,11 +103,15 @@ function readOptions(): FanOutOptions | null {
   });
   if (values.help) return null;
   const connections = integer('connections', values.connections, 100, connectionsMax());
+  const checkout = baselineCheckout(values.baseline);
+  const baseline = checkout === null ? null : baselineRow(checkout);
+  const rows = choices('rows', values.rows, ROWS, (row) => row.key);
   return {
     connections,
     channels: values.channels.split(',').map((text) => integer('channels', text, 1, connections)),
     transports: choices('transports', values.transports, TRANSPORTS, (name) => name),
-    rows: choices('rows', values.rows, ROWS, (row) => row.key),
+    rows: baseline === null ? rows : [...rows, baseline],
+    baseline,
     rounds: integer('rounds', values.rounds, 1, 100),
     warmUps: integer('warm-ups', values['warm-ups'], 0, 1000),
     passes: integer('passes', values.passes, 1, 100),
@@ -126,7 +138,7 @@ async function run(options: FanOutOptions): Promise<boolean> {
     for (const channels of options.channels) {
       const { passes, reasons } = await measure(transport, channels, options);
       right &&= reasons.size === 0;
-      if (!options.json) console.log(`\n${formatResult(transport, channels, passes, reasons)}`);
+      if (!options.json) console.log(`\n${formatResult(transport, channels, passes, reasons, options.baseline)}`);
       const rows = options.rows.map((row) => ({ key: row.key, passes: passes.get(row), reason: reasons.get(row) }));
       results.push({ transport, channels, rows });
     }
@@ -204,6 +216,7 @@ const HEADINGS = [
   'manager',
   '× C',
   'worker × C',
+  '× before',
   'each round',
   'ms until the last',
 ];
@@ -213,23 +226,29 @@ function formatResult(
   channels: number,
   passes: Map<Row, Pass[]>,
   reasons: Map<Row, string>,
+  baseline: Row | null,
 ): string {
-  const reference = [...passes].find(([row]) => row.key === REFERENCE && !reasons.has(row))?.[1] ?? [];
+  const passesOf = (compared: (row: Row) => boolean): Pass[] =>
+    [...passes].find(([row]) => compared(row) && !reasons.has(row))?.[1] ?? [];
+  const reference = passesOf((row) => row.key === REFERENCE);
+  const before = passesOf((row) => row === baseline);
   const table = [HEADINGS];
   for (const [row, own] of passes) {
-    table.push(reasons.has(row) ? [row.title, ...HEADINGS.slice(1).map(() => '-')] : cells(row, own, reference));
+    table.push(
+      reasons.has(row) ? [row.title, ...HEADINGS.slice(1).map(() => '-')] : cells(row, own, reference, before),
+    );
   }
   const notes = [...reasons].map(([row, reason]) => `${row.title}: not measured: ${reason}`);
   const title = `${transport}, ${channels === 1 ? 'one channel' : `${channels} channels`}`;
   return [title, alignColumns(table), ...notes].join('\n');
 }
 
-function cells(row: Row, own: Pass[], reference: Pass[]): string[] {
+function cells(row: Row, own: Pass[], reference: Pass[], before: Pass[]): string[] {
   const middle = (of: (pass: Pass) => number): string => median(own.map(of)).toFixed(2);
   const holders = (pass: Pass): Cost[] => pass.costs.filter((cost) => cost.role !== 'manager');
   const managers = (pass: Pass): Cost[] => pass.costs.filter((cost) => cost.role === 'manager');
-  const ratios = (of: (pass: Pass) => Cost[]): number[] =>
-    reference.map((pass, i) => totalOf(of(own[i])) / totalOf(pass.costs));
+  const ratios = (of: (pass: Pass) => Cost[], others = reference): number[] =>
+    others.map((pass, i) => totalOf(of(own[i])) / totalOf(pass.costs));
   const all = ratios((pass) => pass.costs);
   const rounds = [...new Set(own.map((pass) => pass.round))];
   const eachRound = rounds.map((round) => median(all.filter((_, i) => own[i].round === round)));
@@ -242,6 +261,7 @@ function cells(row: Row, own: Pass[], reference: Pass[]): string[] {
     own[0].costs.length === 1 ? '-' : middle((pass) => totalOf(managers(pass))),
     ratioCell(all),
     ratioCell(ratios(holders)),
+    ratioCell(ratios((pass) => pass.costs, before)),
     eachRound.map((ratio) => (Number.isNaN(ratio) ? '-' : ratio.toFixed(2))).join(' '),
     (median(own.map((pass) => pass.seconds)) * 1000).toFixed(0),
   ];

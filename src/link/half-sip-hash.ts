@@ -9,12 +9,33 @@
  * Source: J.-P. Aumasson and D. J. Bernstein, "SipHash: a fast short-input PRF"; halfsiphash.c of the reference code.
  */
 
+// What the rounds that were done last were for.
+const COMPRESSED = 0;
+const LOW_DONE = 1;
+const HIGH_DONE = 2;
+
 /** HalfSipHash-1-3 of bytes[start..end) under the key (k0, k1). Returns an unsigned 32-bit number. */
 export function halfSipHash(bytes: Uint8Array, start: number, end: number, k0: number, k1: number): number {
   return halfSipHashRounds(bytes, start, end, k0, k1, 1, 3);
 }
 
-/** HalfSipHash-c-d: `compressionRounds` for each word of four bytes, `finalRounds` at the end. */
+/** HalfSipHash-1-3 with 64 bits of output: the low half goes to words[0], the high half to words[1]. */
+export function halfSipHash64(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  k0: number,
+  k1: number,
+  words: Uint32Array,
+): void {
+  words[0] = halfSipHashRounds(bytes, start, end, k0, k1, 1, 3, words);
+}
+
+/**
+ * HalfSipHash-c-d: `compressionRounds` for each word of four bytes, `finalRounds` at the end.
+ *
+ * @param words given, the output has 64 bits: its low half is returned, its high half goes to words[1]
+ */
 export function halfSipHashRounds(
   bytes: Uint8Array,
   start: number,
@@ -23,11 +44,14 @@ export function halfSipHashRounds(
   k1: number,
   compressionRounds: number,
   finalRounds: number,
+  words: Uint32Array | null = null,
 ): number {
   let v0 = k0 | 0;
-  let v1 = k1 | 0;
+  let v1 = words === null ? k1 | 0 : k1 ^ 0xee;
   let v2 = 0x6c796765 ^ k0;
   let v3 = 0x74656462 ^ k1;
+  let stage = COMPRESSED;
+  let low = 0;
   const length = end - start;
   const wordsEnd = end - (length & 3);
 
@@ -57,12 +81,22 @@ export function halfSipHashRounds(
         v2 = (v2 << 16) | (v2 >>> 16);
       }
       if (!last) break;
-      if (finalRounds === 0) return (v1 ^ v3) >>> 0;
-      v0 ^= word;
-      v2 ^= 0xff;
-      word = 0;
+      if (stage === COMPRESSED) {
+        v0 ^= word;
+        v2 ^= words === null ? 0xff : 0xee;
+        word = 0;
+        stage = LOW_DONE;
+      } else if (words === null) {
+        return (v1 ^ v3) >>> 0;
+      } else if (stage === LOW_DONE) {
+        low = (v1 ^ v3) >>> 0;
+        v1 ^= 0xdd;
+        stage = HIGH_DONE;
+      } else {
+        words[1] = v1 ^ v3;
+        return low;
+      }
       rounds = finalRounds;
-      finalRounds = 0;
     }
     v0 ^= word;
   }

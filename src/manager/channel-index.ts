@@ -1,8 +1,8 @@
 /**
  * Which workers have a channel waiting: a multiset of (channel, worker) in two typed arrays.
  *
- *     fingerprints   u32   HalfSipHash of the channel's name under a random key
- *     holders        u16   worker + 1 in the low byte; above it 8 bits of the name's hash under another key. 0 is empty
+ *     fingerprints   u32   low half of the HalfSipHash of the channel's name under a random key
+ *     holders        u16   worker + 1 in the low byte; above it 8 bits of the hash's high half. 0 is empty
  *
  * Six bytes a place, no name and no object: 7 to 15 bytes for each entry, as the table doubles at a load of 0.8.
  * Open addressing with linear probing; an entry's home is the low bits of its fingerprint, so the table can grow
@@ -17,7 +17,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { halfSipHash } from '../link/half-sip-hash.js';
+import { halfSipHash64 } from '../link/half-sip-hash.js';
 
 const CAPACITY_MIN = 1024;
 const WORKER_BITS = 8;
@@ -26,20 +26,18 @@ const WORKER_MASK = (1 << WORKER_BITS) - 1;
 export class ChannelIndex {
   readonly #k0: number;
   readonly #k1: number;
-  readonly #k2: number;
-  readonly #k3: number;
+  /** Fingerprint and what has the upper bits, of the name that was hashed last. */
+  readonly #hash = new Uint32Array(2);
   #fingerprints = new Uint32Array(CAPACITY_MIN);
   #holders = new Uint16Array(CAPACITY_MIN);
   #size = 0;
   /** Marks workers already found, between the first and last line of `workersOf` only. */
   readonly #found = new Uint8Array(256);
 
-  /** @param key 16 secret bytes; random unless a test needs to repeat itself */
-  constructor(key: Buffer = randomBytes(16)) {
+  /** @param key 8 secret bytes; random unless a test needs to repeat itself */
+  constructor(key: Buffer = randomBytes(8)) {
     this.#k0 = key.readInt32LE(0);
     this.#k1 = key.readInt32LE(4);
-    this.#k2 = key.readInt32LE(8);
-    this.#k3 = key.readInt32LE(12);
   }
 
   /** Entries: each channel counts once for each worker that has it waiting. */
@@ -55,15 +53,14 @@ export class ChannelIndex {
   /** The worker has a first connection waiting on the channel bytes[start..end). */
   add(bytes: Uint8Array, start: number, end: number, worker: number): void {
     if ((this.#size + 1) * 5 > this.#holders.length * 4) this.#rebuild(this.#holders.length * 2, -1);
-    const fingerprint = halfSipHash(bytes, start, end, this.#k0, this.#k1);
-    this.#insert(fingerprint, this.#upperBits(bytes, start, end) | (worker + 1));
+    this.#insert(this.#fingerprint(bytes, start, end), this.#upperBits() | (worker + 1));
     this.#size++;
   }
 
   /** The worker has nobody left on the channel. False where it had none. */
   remove(bytes: Uint8Array, start: number, end: number, worker: number): boolean {
-    const fingerprint = halfSipHash(bytes, start, end, this.#k0, this.#k1);
-    const holder = this.#upperBits(bytes, start, end) | (worker + 1);
+    const fingerprint = this.#fingerprint(bytes, start, end);
+    const holder = this.#upperBits() | (worker + 1);
     const fingerprints = this.#fingerprints;
     const holders = this.#holders;
     const mask = holders.length - 1;
@@ -84,8 +81,8 @@ export class ChannelIndex {
    * @returns how many: at most 255, which `workers` has to hold
    */
   workersOf(bytes: Uint8Array, start: number, end: number, workers: Uint8Array): number {
-    const fingerprint = halfSipHash(bytes, start, end, this.#k0, this.#k1);
-    const upperBits = this.#upperBits(bytes, start, end);
+    const fingerprint = this.#fingerprint(bytes, start, end);
+    const upperBits = this.#upperBits();
     const fingerprints = this.#fingerprints;
     const holders = this.#holders;
     const found = this.#found;
@@ -112,8 +109,14 @@ export class ChannelIndex {
     this.#rebuild(capacity, worker + 1);
   }
 
-  #upperBits(bytes: Uint8Array, start: number, end: number): number {
-    return (halfSipHash(bytes, start, end, this.#k2, this.#k3) & 0xff) << WORKER_BITS;
+  #fingerprint(bytes: Uint8Array, start: number, end: number): number {
+    halfSipHash64(bytes, start, end, this.#k0, this.#k1, this.#hash);
+    return this.#hash[0]!;
+  }
+
+  /** After #fingerprint, of the same name. */
+  #upperBits(): number {
+    return (this.#hash[1]! & 0xff) << WORKER_BITS;
   }
 
   #insert(fingerprint: number, holder: number): void {

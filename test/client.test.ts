@@ -237,8 +237,8 @@ describe('through a proxy that', () => {
       const client = open<number>({ channels: ['a'], after: 'start' });
       const { heard, errors } = ears(client);
       await server.publish('a', 1);
-      await waitFor('two rounds', () => errors.length === 2);
-      assert.deepEqual(errors, ['unavailable', 'unavailable']);
+      await waitFor('two rounds', () => errors.length >= 2);
+      assert.deepEqual(new Set(errors), new Set(['unavailable']));
       proxy.faults.isDown = false;
       await waitFor('the message', () => heard['a']?.length === 1);
     });

@@ -125,6 +125,17 @@ describe('addresses', () => {
     assert.equal(addresses.size, 2);
   });
 
+  test('failures count as long in a process that has run for months', () => {
+    const addresses = new Addresses(10);
+    const address = addresses.enter(1, at('192.0.2.1'));
+    assert.equal(addresses.failures(address, 0), 0);
+    const monthsMs = 100 * 86_400_000;
+    addresses.failed(address, monthsMs);
+    addresses.failed(address, monthsMs);
+    assert.equal(addresses.failures(address, monthsMs), 2);
+    assert.equal(addresses.failures(address, monthsMs + 30_000), 1);
+  });
+
   test('counts are those of a map, whatever comes and goes', () => {
     const step = fc.tuple(fc.integer({ min: 0, max: 15 }), fc.option(fc.integer({ min: 0, max: 5 })));
     fc.assert(

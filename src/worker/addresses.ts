@@ -214,7 +214,9 @@ export class Addresses {
     if (Number.isNaN(this.#startMs)) this.#startMs = nowMs;
     const value = this.#failures[address];
     if (value === 0) return 0;
-    return value * 2 ** (-(nowMs - this.#startMs - this.#failedMs[address]) / FAILURES_HALVE_MS);
+    // The column holds 49 days and begins anew then: what is older than that was forgotten long ago.
+    const sinceMs = (nowMs - this.#startMs - this.#failedMs[address]) >>> 0;
+    return value * 2 ** (-sinceMs / FAILURES_HALVE_MS);
   }
 
   /** Called now and then: forgets old failures. */

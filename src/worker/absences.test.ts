@@ -35,6 +35,17 @@ test('who is forgotten is forgotten on one channel, on all, or with everybody th
   assert.equal(absences.size, 0);
 });
 
+test('of channels that nobody is waited for on nothing is kept', () => {
+  const absences = new Absences();
+  absences.graceMs = 10;
+  for (const channel of ['a', 'b', 'c']) absences.left(channel, 'alice', 0);
+  assert.equal(absences.channels, 3);
+  absences.forget('alice', 'a');
+  assert.equal(absences.channels, 2);
+  absences.forget('alice', null);
+  assert.equal(absences.channels, 0);
+});
+
 test('the memory is bounded: the first ones are forgotten early', () => {
   const absences = new Absences();
   absences.graceMs = 1000;

@@ -58,6 +58,11 @@ export class Absences {
     return this.#line.length - this.#next;
   }
 
+  /** Channels that somebody is waited for on. */
+  get channels(): number {
+    return this.#until.size;
+  }
+
   /** The grace time; 0: whoever leaves is gone. */
   set graceMs(ms: number) {
     this.#graceMs = ms;
@@ -81,8 +86,7 @@ export class Absences {
 
   /** A client is not waited for any more: on this channel, or on any. */
   forget(client: string, channel: string | null): void {
-    if (channel !== null) this.#until.get(channel)?.delete(client);
-    else for (const clients of this.#until.values()) clients.delete(client);
+    for (const each of channel === null ? this.#until.keys() : [channel]) this.#forget(each, client);
   }
 
   /** Nobody is waited for any more on a channel. */
@@ -105,10 +109,12 @@ export class Absences {
 
   /** One that has left again since has another time, and another place in the line. */
   #drop({ channel, client, untilMs }: Absence): void {
+    if (this.#until.get(channel)?.get(client) === untilMs) this.#forget(channel, client);
+  }
+
+  #forget(channel: string, client: string): void {
     const clients = this.#until.get(channel);
-    if (clients === undefined || clients.get(client) !== untilMs) return;
-    clients.delete(client);
-    if (clients.size === 0) this.#until.delete(channel);
+    if (clients?.delete(client) && clients.size === 0) this.#until.delete(channel);
   }
 
   #compact(): void {

@@ -101,6 +101,17 @@ describe('attendance', () => {
     assert.deepEqual(at(4000), ['-alice']);
   });
 
+  test('a worker that is lost while it tells of all leaves nobody behind, whether it is back or not', () => {
+    attendance.changed(0, { all: 'begin', changes: [[1, 'alice']] });
+    attendance.changed(0, { all: 'begin', changes: [[1, 'alice']] });
+    attendance.workerLeft(0);
+    assert.deepEqual(at(2000), ['+alice', '-alice']);
+    attendance.changed(0, { all: 'whole', changes: [[1, 'alice']] });
+    go(0, 'alice');
+    assert.deepEqual(at(4000), ['+alice', '-alice']);
+    assert.equal(attendance.size, 0);
+  });
+
   test('one that goes without having come is nobody', () => {
     go(0, 'alice');
     come(0, 'alice');
@@ -115,6 +126,7 @@ describe('attendance', () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constantFrom('come' as const, 'go' as const), worker, client }),
       fc.record({ kind: fc.constantFrom('link lost' as const, 'tells all' as const), worker, client }),
+      fc.record({ kind: fc.constant('link lost while it tells all' as const), worker, client }),
       fc.record({ kind: fc.constant('time passes' as const), worker: fc.integer({ min: 1, max: 3000 }), client }),
     );
     fc.assert(
@@ -134,8 +146,10 @@ describe('attendance', () => {
         /** Connections that there really are, by worker. */
         const real = [0, 1, 2].map(() => new Map<string, number>());
         const linked = [true, true, true];
+        const allOf = (n: number) =>
+          [...real[n]!].flatMap(([name, count]) => Array<[1, string]>(count).fill([1, name]));
         const tellAll = (n: number) => {
-          const changes = [...real[n]!].flatMap(([name, count]) => Array<[1, string]>(count).fill([1, name]));
+          const changes = allOf(n);
           const half = Math.floor(changes.length / 2);
           subject.changed(n, { all: 'begin', changes: changes.slice(0, half) });
           subject.changed(n, { all: 'end', changes: changes.slice(half) });
@@ -151,7 +165,8 @@ describe('attendance', () => {
           if (kind === 'come') real[n]!.set(name, count + 1);
           else if (kind === 'go' && count > 0) real[n]!.set(name, count - 1);
           else if (kind === 'tells all') tellAll(n);
-          else if (kind === 'link lost') {
+          else if (kind === 'link lost while it tells all') subject.changed(n, { all: 'begin', changes: allOf(n) });
+          if (kind.startsWith('link lost')) {
             linked[n] = false;
             subject.workerLeft(n);
           }

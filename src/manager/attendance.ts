@@ -52,7 +52,10 @@ export class Attendance {
       for (const change of changes) this.#count(worker, change);
       return;
     }
-    if (all === 'begin' || all === 'whole') this.#recounts.set(worker, new Map());
+    if (all === 'begin' || all === 'whole') {
+      this.#abandonRecount(worker);
+      this.#recounts.set(worker, new Map());
+    }
     const recount = this.#recounts.get(worker);
     if (recount === undefined) return;
     const before = this.#byWorker.get(worker);
@@ -66,7 +69,7 @@ export class Attendance {
 
   /** A worker has no link: it may be back with its clients, or they on others. */
   workerLeft(worker: number): void {
-    this.#recounts.delete(worker);
+    this.#abandonRecount(worker);
     const counts = this.#byWorker.get(worker);
     this.#byWorker.delete(worker);
     for (const [client, count] of counts ?? []) this.#add(client, -count, [], LINK_GRACE_MS);
@@ -87,6 +90,14 @@ export class Attendance {
     const before = this.#byWorker.get(worker);
     this.#byWorker.set(worker, recount);
     for (const [client, count] of before ?? []) this.#add(client, (recount.get(client) ?? 0) - count, []);
+  }
+
+  /** The end of it does not come: those who were new in it are counted nowhere else. */
+  #abandonRecount(worker: number): void {
+    const recount = this.#recounts.get(worker);
+    this.#recounts.delete(worker);
+    const before = this.#byWorker.get(worker);
+    for (const [client, count] of recount ?? []) if (!before?.has(client)) this.#add(client, -count, [], LINK_GRACE_MS);
   }
 
   #count(worker: number, [delta, client, ...channels]: ClientChange): void {

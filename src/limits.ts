@@ -115,6 +115,8 @@ export const TOKENS_REFUSED_MAX = 1024;
 export const VERIFICATIONS_AT_ONCE = 256;
 /** Tokens that wait for their verification. */
 export const VERIFICATIONS_WAITING_MAX = 16_384;
+/** … of which so many at most wait for keys that may come: strangers can make up names of keys, and others have known ones. */
+export const TOKENS_KEYLESS_MAX = VERIFICATIONS_WAITING_MAX / 2;
 /** Requests of one worker that wait for a verdict, as they came, together. */
 export const VERIFYING_BYTES_MAX = 64 << 20;
 /** How long a request waits for a verdict: new keys may have to be fetched meanwhile. */

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { setImmediate as nodesTurn } from 'node:timers/promises';
-import { KEY_UNKNOWN_MS, TOKENS_KNOWN_MAX, TOKENS_REFUSED_MAX, VERIFICATIONS_WAITING_MAX } from '../limits.js';
+import {
+  KEY_UNKNOWN_MS,
+  TOKENS_KEYLESS_MAX,
+  TOKENS_KNOWN_MAX,
+  TOKENS_REFUSED_MAX,
+  VERIFICATIONS_WAITING_MAX,
+} from '../limits.js';
 import type { TokenPolicy } from '../link/policy.js';
 import { Issuer } from '../tokens/testing/issuer.js';
 import type { Verdict } from '../tokens/verifier.js';
@@ -171,6 +177,18 @@ describe('verdicts on tokens', () => {
       tokens.apply(rotating(both));
       await settled();
       assert.deepEqual(told.sort(), ['a: bob', 'b: carol']);
+    });
+
+    test('are made of known keys while as many with unknown ones wait as may', async () => {
+      const unknown = (i: number) => `${Buffer.from('{"alg":"HS256","kid":"?"}').toString('base64url')}.e30.${i}`;
+      for (let i = 0; i < TOKENS_KEYLESS_MAX + 10; i++) assert(verify('stranger', unknown(i)));
+      await settled();
+      assert.deepEqual([told.length, new Set(told)], [10, new Set(['stranger: none'])]);
+      for (let i = 0; i < VERIFICATIONS_WAITING_MAX - TOKENS_KEYLESS_MAX; i++) verify('stranger', unknown(-i));
+      await settled();
+      assert(verify('a', await first.sign({ sub: 'alice' })));
+      await settled();
+      assert.equal(told.at(-1), 'a: alice');
     });
 
     test('are none without a manager, or when it is lost', async () => {

@@ -12,6 +12,7 @@
 import { createHash } from 'node:crypto';
 import {
   KEY_UNKNOWN_MS,
+  TOKENS_KEYLESS_MAX,
   TOKENS_KNOWN_MAX,
   TOKENS_REFUSED_MAX,
   VERIFICATIONS_AT_ONCE,
@@ -146,9 +147,10 @@ export class Tokens {
 
   #settle(found: Case, verdict: Verdict): void {
     const keyUnknown = 'failure' in verdict && verdict.failure.keyUnknown;
-    if (keyUnknown && !found.asked && this.#ask(found)) return;
-    // As long as no keys have come nobody can say that a token is wrong.
-    if (keyUnknown && !this.#policy?.complete) {
+    const isCrowded = this.#keyless.length >= TOKENS_KEYLESS_MAX;
+    if (keyUnknown && !found.asked && !isCrowded && this.#ask(found)) return;
+    // As long as no keys have come, or have been waited for, nobody can say that a token is wrong.
+    if (keyUnknown && (!this.#policy?.complete || (isCrowded && !found.asked))) {
       this.#tell(found, null);
       return;
     }

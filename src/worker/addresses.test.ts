@@ -29,6 +29,14 @@ describe('addresses', () => {
     assert.notEqual(addresses.enter(3, at('2001:db8:1:3::1')), network);
   });
 
+  test('an IPv4 address in an IPv6 one is itself, and not all of its kind', () => {
+    const addresses = new Addresses(10);
+    const one = addresses.enter(1, at('::ffff:192.0.2.1'));
+    assert.equal(addresses.enter(2, at('192.0.2.1')), one);
+    assert.notEqual(addresses.enter(3, at('::ffff:192.0.2.2')), one);
+    assert.notEqual(addresses.enter(4, at('::1')), one);
+  });
+
   test('what is no IP address is none', () => {
     const addresses = new Addresses(10);
     assert.equal(addresses.enter(1, encodeUnixAddress('/run/a')), NO_ADDRESS);

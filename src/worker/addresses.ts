@@ -3,7 +3,8 @@
  * and a measure of its failures that decays, which is remembered for a while when all have gone.
  *
  * An address is an IPv4 address whole, or the first 64 bits of an IPv6 address: whoever has one of these has all of a network, and
- * could take another for each connection (RFC 6177 section 2).
+ * could take another for each connection (RFC 6177 section 2). `::ffff:192.0.2.1`, as proxies that listen to both say it, is IPv4 (RFC
+ * 4291 section 2.5.5.2): all of these have the same first 64 bits.
  *
  * Connections of one address may be on several workers. One that has many here is reported to the manager, who tells what the others have:
  * so each worker knows the sum, a moment later. An address of which others have some is reported whatever it has here.
@@ -242,6 +243,9 @@ export class Addresses {
     if (family === AF_INET) {
       words[0] = IPV4;
       words[1] = word(bytes, 4);
+    } else if (family === AF_INET6 && isMapped(bytes)) {
+      words[0] = IPV4;
+      words[1] = word(bytes, 20);
     } else if (family === AF_INET6) {
       words[0] = word(bytes, 8);
       words[1] = word(bytes, 12);
@@ -305,6 +309,12 @@ export class Addresses {
 
 function word(bytes: Uint8Array, at: number): number {
   return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
+}
+
+/** Whether a struct sockaddr_in6 has an IPv4 address, in its last four bytes. */
+function isMapped(bytes: Uint8Array): boolean {
+  for (let at = 8; at < 18; at++) if (bytes[at] !== 0) return false;
+  return bytes[18] === 0xff && bytes[19] === 0xff;
 }
 
 function hex(word: number): string {

@@ -8,6 +8,7 @@ describe('networks', () => {
     const networks = new Networks(['10.0.0.0/8', '192.0.2.7', 'fd00::/8', '::1']);
     for (const inside of ['10.1.2.3', '192.0.2.7', 'fd12:3456::1', '::1']) assert(networks.has(inside), inside);
     for (const outside of ['11.0.0.1', '192.0.2.8', 'fe80::1', '::2']) assert(!networks.has(outside), outside);
+    assert(networks.has('::ffff:10.1.2.3'), 'an IPv4 address, as a socket for both families has it');
     assert(new Networks([]).none);
   });
 

@@ -128,8 +128,7 @@ export class Clients {
     testEcho: boolean;
     /** Milliseconds; never goes back. */
     clock: () => number;
-    /** Wrong tokens, by address. */
-    /** Null: those of `arrivals`. */
+    /** Who counts wrong tokens, by address; null: `arrivals`. */
     failures: FailureLimits | null;
     /** Milliseconds since 1970. */
     wallClock: () => number;

@@ -39,12 +39,12 @@ export const PHASE_STREAMING = 7;
 export const PHASE_BODY = 8;
 /** A publication of the client's is with the manager; the answer is its place in the log (posts.ts). */
 export const PHASE_PUBLISHING = 9;
-/** Accepted, and to be refused as soon as it asks for something (arrivals.ts). */
-export const PHASE_REFUSED = 12;
 /** Between two phases: in no table. */
 export const PHASE_DONE = 10;
 /** The token of a request is being verified; all of it is kept until that is done (admissions.ts). */
 export const PHASE_VERIFYING = 11;
+/** Accepted, and to be refused as soon as it asks for something (arrivals.ts). */
+export const PHASE_REFUSED = 12;
 
 /** The client waits for JSONP; `callback` has the name. */
 export const FLAG_JSONP = 1;

@@ -56,10 +56,10 @@ import type { StreamReports, Streams } from './streams.js';
 const SEQUENCE_BYTES = 6;
 const NO_CONNECTION = -1;
 
-/** What the link asks of its worker. */
 /** Some 30 bytes each. */
 const ADDRESSES_PER_FRAME = 10_000;
 
+/** What the link asks of its worker. */
 export interface LinkOrders {
   hello(): Hello;
   /** Report every channel that has somebody waiting or subscribed. */

@@ -67,10 +67,10 @@ export class Streams {
   #heartbeatMs = Number.NaN;
   #position = 0;
   messagesSent = 0;
-  /** From the log's time of a publication until all of its receivers' kernels had it, for each of these. */
   /** What became of the latest publications, and what clients did lately. */
   readonly deliveries = new Deliveries();
   readonly trail: Trail;
+  /** From the log's time of a publication until all of its receivers' kernels had it, for each of these. */
   readonly delivery = new LatencyHistogram(DELIVERY_BOUNDS_MS);
   /** Connections here now, by format. */
   readonly joinedByFormat = new Int32Array(FORMATS);

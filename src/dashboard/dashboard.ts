@@ -1,8 +1,8 @@
 /** The server's side of the dashboard: what is sampled, kept and shown, put together. routes.ts gives it its addresses. */
 
+import { KernelMemoryGrowth } from '../kernel/memory-growth.js';
 import type { Log } from '../log/log.js';
 import type { ManagerStatus } from '../manager/status.js';
-import { KernelMemoryGrowth } from './kernel-memory.js';
 import { KernelWatch } from './kernel-watch.js';
 import { Ring } from './ring.js';
 import { Sampler } from './sampler.js';

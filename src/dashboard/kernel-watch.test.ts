@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KernelLogLine } from '../experiment/kernel-log.js';
-import { KernelMemoryGrowth } from './kernel-memory.js';
+import type { KernelLogLine } from '../kernel/kernel-log.js';
+import { KernelMemoryGrowth } from '../kernel/memory-growth.js';
 import { KernelWatch } from './kernel-watch.js';
 
 const line = (level: number, text: string): KernelLogLine => ({ uptimeSeconds: 1, level, text });

@@ -3,9 +3,9 @@
  * of its network, since the first look. The counters are the whole network namespace's.
  */
 
-import { type Complaint, findComplaints } from '../experiment/complaints.js';
-import { type Counters, changesSince, readBacklogDrops, readNetworkCounters } from '../experiment/kernel-counters.js';
-import { KernelLog, type KernelLogLine } from '../experiment/kernel-log.js';
+import { type Complaint, findComplaints } from '../kernel/complaints.js';
+import { type Counters, changesSince, readBacklogDrops, readNetworkCounters } from '../kernel/counters.js';
+import { KernelLog, type KernelLogLine } from '../kernel/kernel-log.js';
 
 /** Lines that are remembered: the latest. A kernel that complains for days must not fill the manager. */
 const LINES_MAX = 200;

@@ -7,13 +7,13 @@
  */
 
 import { randomInt } from 'node:crypto';
+import { cureOf, findComplaints } from '../kernel/complaints.js';
 import { enterNetwork } from '../linux/network-namespace.js';
 import { raiseDescriptorLimit } from '../linux/sockets.js';
 import { Crew, type Load } from '../megatest/crew.js';
 import { processesNeeded } from '../megatest/options.js';
 import { Progress, type ProgressOutput } from '../megatest/progress.js';
 import { Books, MESSAGE_BYTES } from './books.js';
-import { cureOf, findComplaints } from './complaints.js';
 import { describeMachine, describeVersions } from './environment.js';
 import { removeExperiment, removeLeftovers } from './leftovers.js';
 import { loopbackNetwork, makeNamespaces, type Network } from './network.js';

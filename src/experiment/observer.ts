@@ -3,8 +3,6 @@
  * end. Reads /proc only, so nothing that it measures has to answer it.
  */
 
-import { type ProcessMemory, processCpu, processMemory, residentBytes } from '../linux/proc.js';
-import { Histogram } from '../megatest/histogram.js';
 import {
   type Counters,
   changesSince,
@@ -15,8 +13,10 @@ import {
   readKernelMemory,
   readNetworkCounters,
   readSocketCounts,
-} from './kernel-counters.js';
-import { KernelLog, type KernelLogLine } from './kernel-log.js';
+} from '../kernel/counters.js';
+import { KernelLog, type KernelLogLine } from '../kernel/kernel-log.js';
+import { type ProcessMemory, processCpu, processMemory, residentBytes } from '../linux/proc.js';
+import { Histogram } from '../megatest/histogram.js';
 import type { MemoryFigures, ProcessFigures, Sample } from './result.js';
 import type { ServerProcess } from './server.js';
 

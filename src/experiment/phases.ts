@@ -6,11 +6,11 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Counters } from '../kernel/counters.js';
 import type { Crew, Totals } from '../megatest/crew.js';
 import { monotonicUs } from '../megatest/marker.js';
 import { signal as kill } from '../platform/signal.js';
 import type { Books } from './books.js';
-import type { Counters } from './kernel-counters.js';
 import type { ClientCounts, Observer } from './observer.js';
 import type { ExperimentOptions, PhaseName } from './options.js';
 import type { BroadcastResult, DirectedResult, ExperimentResult, PhaseResult, ReturnResult } from './result.js';

@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { OperatorError } from '../cli/errors.js';
+import { readFileCount, readKernelMemory } from '../kernel/counters.js';
 import { CONNECTION_BYTES_MAX } from '../limits.js';
-import { readFileCount, readKernelMemory } from './kernel-counters.js';
 
 /** Both ends of an idle connection in the kernel, measured: sock, inode, file, dentry, epoll item, twice. */
 const KERNEL_BYTES_PER_CONNECTION = 9000;

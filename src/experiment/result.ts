@@ -1,9 +1,9 @@
 /** What an experiment found. This is the object that --json prints: its fields are part of the interface. */
 
+import type { Complaint } from '../kernel/complaints.js';
+import type { Counters, KernelMemory } from '../kernel/counters.js';
+import type { KernelLogLine } from '../kernel/kernel-log.js';
 import type { ReactorName } from '../reactor/reactor.js';
-import type { Complaint } from './complaints.js';
-import type { Counters, KernelMemory } from './kernel-counters.js';
-import type { KernelLogLine } from './kernel-log.js';
 import type { PhaseName } from './options.js';
 
 /** A process of the server at one moment. */

@@ -1,7 +1,7 @@
 /** What a scrape of the metrics is told of the manager and its workers (src/metrics/families.ts). */
 
 import type { RequestCount } from '../api/request-counts.js';
-import { KernelMemoryGrowth } from '../dashboard/kernel-memory.js';
+import { KernelMemoryGrowth } from '../kernel/memory-growth.js';
 import { DELIVERY_BOUNDS_MS } from '../latency-histogram.js';
 import type { Sample } from '../metrics/families.js';
 import { type LatencyReport, LatencyTotals } from '../metrics/latency-totals.js';

@@ -8,7 +8,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { parseSlabBytes, readKernelMemory, readSocketCounts } from '../experiment/kernel-counters.js';
+import { parseSlabBytes, readKernelMemory, readSocketCounts } from './counters.js';
 
 /** A socket, its inode, its file, and its place in epoll; slabinfo(5). */
 const SOCKET_CACHES = ['TCP', 'TCPv6', 'sock_inode_cache', 'filp', 'eventpoll_epi', 'eventpoll_pwq'];

@@ -14,7 +14,7 @@ import {
   readKernelMemory,
   readNetworkCounters,
   readSocketCounts,
-} from './kernel-counters.js';
+} from './counters.js';
 import { KernelLog, type KernelLogLine, parseKernelRecord } from './kernel-log.js';
 
 const warning = (text: string): KernelLogLine => ({ uptimeSeconds: 1, level: 4, text });

@@ -4,7 +4,7 @@
  * the counters in networking/snmp_counter.rst.
  */
 
-import type { Counters } from './kernel-counters.js';
+import type { Counters } from './counters.js';
 import type { KernelLogLine } from './kernel-log.js';
 
 export interface Complaint {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { SignJWT } from 'jose';
@@ -200,5 +200,21 @@ describe('SIGHUP', () => {
     process.kill(server.managerPid, 'SIGHUP');
     await waitFor('the line', () => /"msg":"reloaded","changed":"client-publish"/.test(server.output()));
     await waitFor('the workers to know', async () => (await publishAsClient('d')) === '200');
+  });
+
+  test('whose outcome cannot be written down counts all the same, and ends nobody', async () => {
+    const report = join(server.runDirectory, 'reload.json');
+    rmSync(report, { force: true });
+    mkdirSync(report);
+    try {
+      configure('log: memory\nclient-publish: [e]\n');
+      process.kill(server.managerPid, 'SIGHUP');
+      await waitFor('the line', () =>
+        /"megacomet reload cannot be told of a reload","reason":"E/.test(server.output()),
+      );
+      await waitFor('the workers to know', async () => (await publishAsClient('e')) === '200');
+    } finally {
+      rmSync(report, { recursive: true });
+    }
   });
 });

@@ -9,7 +9,7 @@ import { closeSync, openSync } from 'node:fs';
 import { CommanderError } from 'commander';
 import type { Logger } from '../log-line.js';
 import type { Manager } from '../manager/manager.js';
-import { readReloadFile, writeReloadFile } from '../manager/run-directory.js';
+import { type ReloadFile, readReloadFile, writeReloadFile } from '../manager/run-directory.js';
 import { isOperational, oneLine, UsageError } from './errors.js';
 import { serveOptionsHere } from './flags.js';
 import { readSettings } from './settings.js';
@@ -45,19 +45,31 @@ export class HangUps {
 
   async #reload(): Promise<void> {
     const manager = await this.#serving;
-    const number = (readReloadFile(this.#runDirectory)?.number ?? 0) + 1;
+    const outcome = await this.#attempt(manager);
+    try {
+      const number = (readReloadFile(this.#runDirectory)?.number ?? 0) + 1;
+      writeReloadFile(this.#runDirectory, { number, ...outcome });
+    } catch (error) {
+      // A full disk, or a directory that somebody has removed, is no reason to end a server.
+      if (!isOperational(error)) throw error;
+      this.#logger.warn('megacomet reload cannot be told of a reload', { reason: oneLine(error.message) });
+    }
+  }
+
+  /** Reloads, and logs what came of it. */
+  async #attempt(manager: Manager): Promise<Omit<ReloadFile, 'number'>> {
     try {
       const { flags } = readSettings(this.#args);
       const options = serveOptionsHere(flags, () => {});
       const { changed, fixed } = await manager.reload(options);
       this.#logger.info('reloaded', { changed: changed.join(' ') || 'nothing but what is in key files' });
       if (fixed.length > 0) this.#logger.warn('not changed while serving', { options: fixed.join(' ') });
-      writeReloadFile(this.#runDirectory, { number, error: null, changed, fixed });
+      return { error: null, changed, fixed };
     } catch (error) {
       if (!isOperational(error) && !(error instanceof UsageError) && !(error instanceof CommanderError)) throw error;
       const reason = oneLine(error.message.replace(/^error: /, ''));
       this.#logger.error('not reloaded: everything stays as it was', { reason });
-      writeReloadFile(this.#runDirectory, { number, error: reason, changed: [], fixed: [] });
+      return { error: reason, changed: [], fixed: [] };
     }
   }
 }

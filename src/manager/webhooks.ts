@@ -22,6 +22,7 @@ import {
 import { withinTime } from '../time-limit.js';
 import type { AttendanceEvents } from './attendance.js';
 import { atMostEvery, type Logger } from './logger.js';
+import { type ClientEvent, WebhookQueue } from './webhook-queue.js';
 
 const FAILURE_LOG_MS = 30_000;
 /** What is read of an answer, which nobody needs. */
@@ -73,17 +74,9 @@ export class Webhooks implements AttendanceEvents {
   readonly #batchMs: number;
   readonly #retryMs: number;
   readonly #timeoutMs: number;
-  readonly #eventsMax: number;
   readonly #random: () => number;
   readonly #reportFailure: (reason: string) => void;
-  /** In order; those before #next are over or on their way. Null: taken back. */
-  #queue: (WebhookEvent | null)[] = [];
-  #next = 0;
-  /** Where in the queue the waiting event of a client is, counted from the first that ever was. */
-  readonly #waiting = new Map<string, number>();
-  #offset = 0;
-  /** Events that wait, without those that were taken back. */
-  #waits = 0;
+  readonly #queue: WebhookQueue;
   #inFlight = 0;
   /** A batch that was under way when the server ended. */
   #unsent: readonly WebhookEvent[] = [];
@@ -105,7 +98,7 @@ export class Webhooks implements AttendanceEvents {
     this.#batchMs = options.batchMs ?? WEBHOOK_BATCH_MS;
     this.#retryMs = options.retryMs ?? WEBHOOK_RETRY_MS;
     this.#timeoutMs = options.timeoutMs ?? WEBHOOK_TIMEOUT_MS;
-    this.#eventsMax = options.eventsMax ?? WEBHOOK_EVENTS_MAX;
+    this.#queue = new WebhookQueue(options.eventsMax ?? WEBHOOK_EVENTS_MAX);
     this.#random = options.random ?? Math.random;
     this.#reportFailure = atMostEvery(FAILURE_LOG_MS, (reason) =>
       this.#logger.warn('a webhook is not taken, and is sent again', { reason, pending: this.counters.pending }),
@@ -115,7 +108,7 @@ export class Webhooks implements AttendanceEvents {
 
   get counters(): WebhookCounters {
     return {
-      pending: this.#waits + this.#inFlight,
+      pending: this.#queue.size + this.#inFlight,
       sent: this.#sent,
       dropped: this.#dropped,
       coalesced: this.#coalesced,
@@ -143,8 +136,7 @@ export class Webhooks implements AttendanceEvents {
     this.#closing.abort();
     await this.#sending;
     const events = [...this.#unsent, ...this.#batch(LAST_EVENTS_MAX)];
-    this.#dropped += this.#waits;
-    this.#waits = 0;
+    this.#dropped += this.#queue.size;
     events.push({ type: 'stopped', time: Date.now() });
     const lastMs = Math.min(LAST_MS, this.#timeoutMs);
     if (await withinTime(lastMs, NEVER, (limit) => this.#post(events, randomUUID(), limit))) return;
@@ -152,24 +144,15 @@ export class Webhooks implements AttendanceEvents {
     this.#logger.warn('webhooks were not delivered before the end', { events: events.length });
   }
 
-  /** Of one client events come in turn: so one that waits is of the other kind, and undone by this one. */
-  #change(event: WebhookEvent & { client: string }): void {
-    const place = this.#waiting.get(event.client);
-    if (place !== undefined) {
-      this.#queue[place - this.#offset] = null;
-      this.#waiting.delete(event.client);
-      this.#waits--;
-      this.#coalesced += 2;
-      return;
-    }
-    if (this.#waits >= this.#eventsMax) this.#dropOldest();
-    this.#waiting.set(event.client, this.#offset + this.#queue.length);
-    this.#add(event);
+  #change(event: ClientEvent): void {
+    if (this.#queue.undo(event)) this.#coalesced += 2;
+    else this.#add(event);
   }
 
   #add(event: WebhookEvent): void {
-    this.#queue.push(event);
-    this.#waits++;
+    const dropped = this.#queue.add(event);
+    this.#dropped += dropped;
+    this.#untold += dropped;
     if (this.#sending !== null || this.#timer !== null || this.#closing.signal.aborted) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
@@ -177,33 +160,9 @@ export class Webhooks implements AttendanceEvents {
     }, this.#batchMs);
   }
 
-  #dropOldest(): void {
-    this.#take(1);
-    this.#dropped++;
-    this.#untold++;
-  }
-
-  /** The first events that wait. */
-  #take(count: number): WebhookEvent[] {
-    const events: WebhookEvent[] = [];
-    while (events.length < count && this.#next < this.#queue.length) {
-      const event = this.#queue[this.#next++];
-      if (event === null) continue;
-      if ('client' in event) this.#waiting.delete(event.client);
-      this.#waits--;
-      events.push(event);
-    }
-    if (this.#next > 1000 && this.#next > this.#queue.length / 2) {
-      this.#queue = this.#queue.slice(this.#next);
-      this.#offset += this.#next;
-      this.#next = 0;
-    }
-    return events;
-  }
-
   /** The first events that wait, and before them how many were dropped. */
   #batch(count: number): WebhookEvent[] {
-    const events = this.#take(count);
+    const events = this.#queue.take(count);
     if (this.#untold > 0) events.unshift({ type: 'dropped', count: this.#untold, time: Date.now() });
     this.#untold = 0;
     return events;
@@ -211,7 +170,7 @@ export class Webhooks implements AttendanceEvents {
 
   /** Until nothing waits, or the server ends. */
   async #sendAll(): Promise<void> {
-    while (this.#waits > 0 && !this.#closing.signal.aborted) {
+    while (this.#queue.size > 0 && !this.#closing.signal.aborted) {
       const events = this.#batch(WEBHOOK_BATCH_EVENTS);
       this.#inFlight = events.length;
       if (!(await this.#deliver(events))) this.#unsent = events;
@@ -289,5 +248,6 @@ function reasonOf(error: unknown, timeoutMs: number): string {
   if (error.name === 'AbortError') return 'the server ends';
   if (!(error instanceof TypeError)) throw error;
   const cause = error.cause instanceof AggregateError ? error.cause.errors[0] : error.cause;
-  return cause instanceof Error ? cause.message : error.message;
+  // Some of its errors say nothing.
+  return (cause instanceof Error && cause.message) || error.message;
 }

@@ -91,6 +91,8 @@ describe('API keys', () => {
     assert.equal((await runCommand(status, { env: { MEGACOMET_API_KEY: ops } })).exitCode, 0);
     const unreadable = await runCommand([...publish, '--api-key-file', join(folder, 'none')]);
     assert.match(unreadable.stderr, /--api-key-file .* cannot be read/);
+    const two = await runCommand(publish, { env: { MEGACOMET_API_KEY: `${backend}\n${ops}` } });
+    assert.deepEqual([two.stderr, two.exitCode], ['megacomet: MEGACOMET_API_KEY is no key, or more than one\n', 1]);
   });
 
   it('are shown by the load tester', async () => {

@@ -85,6 +85,13 @@ describe('a wrong configuration ends with exit code 2 and a line for each proble
     assert.deepEqual([lines.length, exitCode], [3, 2]);
   });
 
+  test('that is no text', async () => {
+    const path = join(directory, 'latin.yaml');
+    writeFileSync(path, 'anonymous: ["caf\xe9/*"]\n', 'latin1');
+    const { stderr, exitCode } = await runCommand(['check-config', path]);
+    assert.deepEqual([stderr, exitCode], [`megacomet: --config ${path} is not UTF-8\n`, 2]);
+  });
+
   test('where there is no file', async () => {
     const { stderr, exitCode } = await runCommand(['check-config', '/nowhere/m.yaml']);
     assert.match(stderr, /^megacomet: --config \/nowhere\/m\.yaml cannot be read: there is no such file\n$/);

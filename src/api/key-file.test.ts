@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatEntry, parseApiKeys, readApiKeys } from './key-file.js';
 import { API_KEYS_MAX, hashKey } from './keys.js';
@@ -36,6 +39,8 @@ test('a mistake is told with its place, and the whole file is refused', () => {
     [`${good}- {name: b, hash: "sha256:${HASH}", rights: [admin]}`, /^keys:2:19: 'b' is the same key as 'a'/],
     [`- {name: "a b", hash: "sha256:${HASH}", rights: [admin]}`, /^keys:1:10: name must be 1 to 64 letters/],
     [`- {name: a, hash: ${key}, rights: [admin]}`, /^keys:1:19: hash of 'a' must be sha256:/],
+    [`- {name: ${key}, hash: "sha256:", rights: [admin]}`, /^keys:1:\d+: hash of '\[redacted\]' must be sha256:/],
+    [`- {name: a, hash: "sha256:${HASH}", rights: [admin], ${key}: 1}`, /'\[redacted\]' is not known/],
     [`- {name: a, hash: "sha256:${HASH}", rights: [root]}`, /^keys:1:\d+: rights of 'a' must be a list of publish/],
     [`- {name: a, hash: "sha256:${HASH}", rights: []}`, /rights of 'a'/],
     [`- {name: a, hash: "sha256:${HASH}", rights: [publish]}`, /'a' may publish, but on no channels/],
@@ -67,4 +72,18 @@ test('a mistake is told with its place, and the whole file is refused', () => {
 test('a file that is not there says how to make one', () => {
   assert.throws(() => readApiKeys('/nonexistent/keys'), /there is no such file; megacomet key makes a first key/);
   assert.throws(() => readApiKeys('/'), /it is a directory/);
+});
+
+test('a file that is no text, or is something else by its size, is refused', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'megacomet-test-'));
+  const path = join(directory, 'keys');
+  try {
+    const line = `- {name: a, hash: "sha256:${HASH}", rights: [publish], channels: ["\xff*"]}\n`;
+    writeFileSync(path, line, 'latin1');
+    assert.throws(() => readApiKeys(path), { code: 'EAPIKEYS', message: `${path} is not UTF-8` });
+    writeFileSync(path, '#'.repeat((1 << 20) + 1));
+    assert.throws(() => readApiKeys(path), { code: 'EAPIKEYS', message: `${path} is larger than 1 MiB` });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

@@ -8,9 +8,11 @@
  * that was meant to be valid, or not to be, is worse than none.
  */
 
-import { readFileSync } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import { readFileSync, statSync } from 'node:fs';
 import { isMap, LineCounter, type Node, parseDocument, visit, type YAMLMap } from 'yaml';
 import { CHANNEL_PATTERN_RULE, isChannelPattern } from '../channel-pattern.js';
+import { redact } from '../log-line.js';
 import { API_KEYS_MAX, type ApiKeyEntry, RIGHTS, type Right } from './keys.js';
 
 const FILE_BYTES_MAX = 1 << 20;
@@ -22,6 +24,11 @@ const CHANNEL_RIGHTS: readonly Right[] = ['publish', 'read'];
 /** The file cannot be used. The message says where and why. */
 export class ApiKeyFileError extends Error {
   readonly code = 'EAPIKEYS';
+
+  /** @param message in which a key that stands where none belongs is not repeated: it would get into a log */
+  constructor(message: string) {
+    super(redact(message));
+  }
 }
 
 /** What a name is. */
@@ -37,10 +44,12 @@ export function isKeyName(text: string): boolean {
  * @throws ApiKeyFileError where it cannot be read, or is not as it should be
  */
 export function readApiKeys(path: string): ApiKeyEntry[] {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    if (statSync(path).size > FILE_BYTES_MAX) throw new ApiKeyFileError(`${path} is larger than 1 MiB`);
+    bytes = readFileSync(path);
   } catch (error) {
+    if (error instanceof ApiKeyFileError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     const reasons: Record<string, string> = {
       ENOENT: 'there is no such file; megacomet key makes a first key',
@@ -49,7 +58,9 @@ export function readApiKeys(path: string): ApiKeyEntry[] {
     };
     throw new ApiKeyFileError(`the API keys in ${path} cannot be read: ${reasons[code ?? ''] ?? message}`);
   }
-  return parseApiKeys(text, path);
+  // Decoded leniently, a wrong byte would make other channels of the names in it.
+  if (!isUtf8(bytes)) throw new ApiKeyFileError(`${path} is not UTF-8`);
+  return parseApiKeys(bytes.toString(), path);
 }
 
 /**
@@ -104,7 +115,7 @@ function readEntry(value: unknown, fail: (field: string, problem: string) => nev
   if (other !== undefined) fail(other, `'${other}' is not known; a key has name, hash, rights and channels`);
   if (typeof name !== 'string' || !isKeyName(name)) return fail('name', `name must be ${KEY_NAME_RULE}`);
   const hex = typeof hash === 'string' ? HASH.exec(hash)?.[1] : undefined;
-  // A key in the place of its hash must not get into an error message, and from there into a log.
+  // What stands there may be a key in any form: it is not repeated.
   if (hex === undefined) return fail('hash', `hash of '${name}' must be sha256: and 64 hexadecimal digits`);
   if (!isListOf(rights, (text) => RIGHTS.includes(text as Right)) || rights.length === 0) {
     return fail('rights', `rights of '${name}' must be a list of ${RIGHTS.join(', ')}`);

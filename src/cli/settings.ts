@@ -5,6 +5,7 @@
  * Everything can be read again while the server runs: `readSettings` with the same arguments is what a reload does.
  */
 
+import { isUtf8 } from 'node:buffer';
 import { readFileSync, statSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { Command, type Option } from 'commander';
@@ -111,7 +112,10 @@ function readConfigFile(path: string): string {
   try {
     const { size } = statSync(path);
     if (size > CONFIG_BYTES_MAX) throw new UsageError(`--config ${path} has ${size} bytes: it is something else`);
-    return readFileSync(path, 'utf8');
+    const bytes = readFileSync(path);
+    // Decoded leniently, a wrong byte would make other channels and paths of the names in it.
+    if (!isUtf8(bytes)) throw new UsageError(`--config ${path} is not UTF-8`);
+    return bytes.toString();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const reasons: Record<string, string> = {

@@ -45,19 +45,27 @@ export function apiKeyFileFlag(): Option {
 /**
  * The key to show, if there is one.
  *
- * @throws OperatorError where the file cannot be read, or has no key
+ * @throws OperatorError where the file cannot be read, or what is given cannot be a key; it is not repeated
  */
 export function readApiKey({ apiKeyFile }: ApiKeyFlags): string | undefined {
-  if (apiKeyFile === undefined) return process.env['MEGACOMET_API_KEY'] || undefined;
+  if (apiKeyFile === undefined) {
+    const key = process.env['MEGACOMET_API_KEY']?.trim() || undefined;
+    if (key !== undefined && !isKeyText(key)) throw new OperatorError('MEGACOMET_API_KEY is no key, or more than one');
+    return key;
+  }
   let text: string;
   try {
     text = readFileSync(apiKeyFile, 'utf8').trim();
   } catch (error) {
     throw new OperatorError(`--api-key-file ${apiKeyFile} cannot be read: ${(error as Error).message}`);
   }
-  if (!/^[\x21-\x7e]+$/.test(text))
-    throw new OperatorError(`--api-key-file ${apiKeyFile} has no key, or more than one`);
+  if (!isKeyText(text)) throw new OperatorError(`--api-key-file ${apiKeyFile} has no key, or more than one`);
   return text;
+}
+
+/** Whether it could be one: what a header field cannot have would end up in the message of whoever refuses to send it. */
+function isKeyText(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text);
 }
 
 function parsePath(text: string): string {

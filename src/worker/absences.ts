@@ -7,7 +7,7 @@
  */
 
 import type { IdentityEvents } from './identities.js';
-import { NONE, type Subscriptions } from './subscriptions.js';
+import type { Subscriptions } from './subscriptions.js';
 
 /** Pairs of a client and a channel; some 200 bytes each. */
 export const ABSENCES_MAX = 1 << 16;
@@ -17,7 +17,6 @@ export class Leavers implements IdentityEvents {
   readonly #tables: readonly Subscriptions[];
   readonly #absences: Absences;
   readonly #clock: () => number;
-  readonly #name = Buffer.alloc(256);
 
   constructor(parts: { subscribers: Subscriptions; waiters: Subscriptions; absences: Absences; clock(): number }) {
     this.#tables = [parts.subscribers, parts.waiters];
@@ -31,10 +30,7 @@ export class Leavers implements IdentityEvents {
     if (this.#absences.graceMs === 0) return;
     const nowMs = this.#clock();
     for (const table of this.#tables) {
-      for (let row = table.firstRow(connection); row !== NONE; row = table.nextRow(row)) {
-        const length = table.copyName(table.channelOf(row), this.#name, 0);
-        this.#absences.left(this.#name.toString('utf8', 0, length), client, nowMs);
-      }
+      for (const channel of table.channelsOf(connection)) this.#absences.left(channel, client, nowMs);
     }
   }
 }

@@ -56,12 +56,11 @@ export class Audience {
     const asked = parsePattern(pattern);
     const allowed = within.map(parsePattern);
     const page = new Page(after, limit);
-    const bytes = Buffer.alloc(256);
     for (const table of this.#tables) {
       for (let channel = 0; channel < table.channelsEnd; channel++) {
         if (channel % NAMES === NAMES - 1) yield;
         if (!table.isChannel(channel)) continue;
-        const name = bytes.toString('utf8', 0, table.copyName(channel, bytes, 0));
+        const name = table.nameOf(channel);
         if (matches(asked, name) && allowed.some((each) => matches(each, name))) page.add(name);
       }
     }

@@ -9,7 +9,7 @@
 import { CLIENT_CHANGES_MAX, LINK_FRAME_BYTES_MAX } from '../limits.js';
 import { CHANGE_CHANNELS_MAX, type ClientChange, type ClientChanges } from '../link/client-changes.js';
 import type { Identities, IdentityEvents } from './identities.js';
-import { NONE, type Subscriptions } from './subscriptions.js';
+import type { Subscriptions } from './subscriptions.js';
 
 export interface ChangeReports {
   /** There is a manager to tell. */
@@ -24,7 +24,6 @@ export class ClientReports implements IdentityEvents {
   readonly #tables: readonly Subscriptions[];
   readonly #identities: Identities;
   readonly #reports: ChangeReports;
-  readonly #name = Buffer.alloc(256);
   #on = false;
   #changes: ClientChange[] = [];
   /** Connections that have come since the last report: they get their channels when it is made. */
@@ -117,9 +116,9 @@ export class ClientReports implements IdentityEvents {
   #channelsOf(connection: number): string[] {
     const channels: string[] = [];
     for (const table of this.#tables) {
-      for (let row = table.firstRow(connection); row !== NONE; row = table.nextRow(row)) {
+      for (const channel of table.channelsOf(connection)) {
         if (channels.length === CHANGE_CHANNELS_MAX) return channels;
-        channels.push(this.#name.toString('utf8', 0, table.copyName(table.channelOf(row), this.#name, 0)));
+        channels.push(channel);
       }
     }
     return channels;

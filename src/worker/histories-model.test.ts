@@ -221,14 +221,14 @@ class ModelWorker {
     reader.live = false;
     this.#subscriptions.removeAll(reader.number, (channel) => {
       this.histories.drop(channel);
-      this.out.push({ type: 'unsubscribed', channel: this.#nameOf(channel) });
+      this.out.push({ type: 'unsubscribed', channel: this.#subscriptions.nameOf(channel) });
     });
   }
 
   linkLost(): void {
     this.histories.abandonReads();
     const channels: string[] = [];
-    this.#subscriptions.forEachChannel((channel) => channels.push(this.#nameOf(channel)));
+    this.#subscriptions.forEachChannel((channel) => channels.push(this.#subscriptions.nameOf(channel)));
     this.out = [{ type: 'hello', position: this.position, channels }];
     for (const reader of this.readers) this.pump(reader);
   }
@@ -257,7 +257,7 @@ class ModelWorker {
       const room = this.#random(3) * 300;
       reader.position = histories.merge(channels, reader.position, this.position, room, (channel, item, reached) => {
         const isGap = item instanceof Gap;
-        this.#give(reader, this.#nameOf(channel), isGap ? item.lost : item.sequence, isGap, reached);
+        this.#give(reader, this.#subscriptions.nameOf(channel), isGap ? item.lost : item.sequence, isGap, reached);
         return this.#random(10) > 0;
       });
       reader.live = histories.isLevel(channels, reader.position, this.position);
@@ -266,7 +266,7 @@ class ModelWorker {
     for (const channel of unknown) {
       if (histories.isReading(channel)) continue;
       const request = histories.beginReading(channel, reader.position);
-      this.out.push({ type: 'read', request, channel: this.#nameOf(channel), after: reader.position });
+      this.out.push({ type: 'read', request, channel: this.#subscriptions.nameOf(channel), after: reader.position });
     }
   }
 
@@ -287,11 +287,6 @@ class ModelWorker {
 
   #numberOf(name: string): number {
     return this.#subscriptions.find(Buffer.from(name), 0, name.length);
-  }
-
-  #nameOf(channel: number): string {
-    const bytes = Buffer.alloc(8);
-    return bytes.toString('utf8', 0, this.#subscriptions.copyName(channel, bytes, 0));
   }
 }
 

@@ -165,12 +165,9 @@ export class Streams {
     const { position } = cursor;
     const isKnown = position >= 0 && cursor.isOf(this.#wire.epochBytes);
     const after = position === CURSOR_NOW ? null : isKnown ? position : 0;
-    const names = (max: number) => channels.slice(0, max).map((channel) => this.#nameOf(channel));
+    const subscriptions = this.#subscriptions;
+    const names = (max: number) => channels.slice(0, max).map((channel) => subscriptions.nameOf(channel));
     this.trail.asked(connection, after, channels.length, names);
-  }
-
-  #nameOf(channel: number): string {
-    return Buffer.from(this.#name.subarray(0, this.#subscriptions.copyName(channel, this.#name, 0))).toString();
   }
 
   /** Up to which sequence a connection has been sent everything. */
@@ -189,13 +186,7 @@ export class Streams {
 
   /** The names of the channels that a connection is on. */
   channelsOf(connection: number): string[] {
-    const subscriptions = this.#subscriptions;
-    const names: string[] = [];
-    for (let row = subscriptions.firstRow(connection); row !== NONE; row = subscriptions.nextRow(row)) {
-      const length = subscriptions.copyName(subscriptions.channelOf(row), this.#name, 0);
-      names.push(Buffer.from(this.#name.subarray(0, length)).toString());
-    }
-    return names;
+    return [...this.#subscriptions.channelsOf(connection)];
   }
 
   /** Whether a connection is on the channel of this name. */
@@ -208,7 +199,7 @@ export class Streams {
   remove(connection: number, bytes: Uint8Array, start: number, end: number): boolean {
     const channel = this.#subscriptions.find(bytes, start, end);
     if (channel === NONE || !this.#subscriptions.has(connection, channel)) return false;
-    this.trail.dropped(connection, () => this.#nameOf(channel));
+    this.trail.dropped(connection, () => this.#subscriptions.nameOf(channel));
     this.#catchUps.leave(connection, channel);
     this.#leave(connection, channel);
     return true;

@@ -28,7 +28,9 @@ function removeAll(subscriptions: Subscriptions, connection: number): string[] {
 }
 
 function nameOf(subscriptions: Subscriptions, channel: number): string {
-  return target.toString('utf8', 3, 3 + subscriptions.copyName(channel, target, 3));
+  const name = target.toString('utf8', 3, 3 + subscriptions.copyName(channel, target, 3));
+  assert.equal(subscriptions.nameOf(channel), name);
+  return name;
 }
 
 function namesOf(subscriptions: Subscriptions): string[] {
@@ -56,6 +58,7 @@ function channelsOf(subscriptions: Subscriptions, connection: number): string[] 
     assert(subscriptions.has(connection, subscriptions.channelOf(row)));
     names.push(nameOf(subscriptions, subscriptions.channelOf(row)));
   }
+  assert.deepEqual([...subscriptions.channelsOf(connection)], names);
   return names.sort();
 }
 

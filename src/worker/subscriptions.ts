@@ -42,6 +42,9 @@ const TABLE_ENTRIES_MIN = 1024;
 /** Entries for each channel at the least: 2 probes on average for a name that is there, 5 for one that is not (Knuth 6.4). */
 const TABLE_ROOM = 1.5;
 
+/** For names as text: only within a call. */
+const scratch = Buffer.alloc(CHANNEL_NAME_BYTES_MAX);
+
 export class Subscriptions {
   readonly #connections: number;
   readonly #k0: number;
@@ -114,6 +117,18 @@ export class Subscriptions {
   /** Copies a channel's name to `target` from `at`; returns its length. */
   copyName(channel: number, target: Uint8Array, at: number): number {
     return this.#names.copyTo(this.#name[channel], target, at);
+  }
+
+  /** A channel's name as text: for those who tell people of it. */
+  nameOf(channel: number): string {
+    return scratch.toString('utf8', 0, this.copyName(channel, scratch, 0));
+  }
+
+  /** The names of the channels that a connection is on. */
+  *channelsOf(connection: number): Generator<string, void, undefined> {
+    for (let row = this.firstRow(connection); row !== NONE; row = this.nextRow(row)) {
+      yield this.nameOf(this.channelOf(row));
+    }
   }
 
   /** Calls `visit` with every channel. */

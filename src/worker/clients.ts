@@ -52,6 +52,7 @@ import {
   PHASE_WAITING,
 } from './connections.js';
 import { Disconnects } from './disconnects.js';
+import { Heartbeats } from './heartbeats.js';
 import { Posts, type PublishReports } from './posts.js';
 import { type QueueReports, QueueWaiters } from './queue-waiters.js';
 import { Reception } from './reception.js';
@@ -102,6 +103,7 @@ export class Clients {
   readonly streams: Streams;
   readonly posts: Posts;
   readonly #webSockets: WebSockets;
+  readonly #heartbeats: Heartbeats;
   readonly disconnects: Disconnects;
   readonly arrivals: Arrivals;
   /** Accepted in this turn. Most heads are read in it too, so only those that are not get a timer, at its end. */
@@ -150,6 +152,7 @@ export class Clients {
     this.streams = new Streams({ ...shared, subscriptions: parts.subscribers });
     this.posts = new Posts(shared);
     this.#webSockets = new WebSockets({ ...shared, streams: this.streams, posts: this.posts });
+    this.#heartbeats = new Heartbeats({ ...shared, streams: this.streams });
     this.disconnects = new Disconnects({ ...shared, streams: this.streams });
     const { queue, streams, posts, disconnects } = this;
     this.#reception = new Reception({ ...shared, classic: this.#classic, queue, streams, posts, disconnects }, this);
@@ -190,7 +193,7 @@ export class Clients {
     if (nowMs - this.#sweptMs >= SWEEP_MS) {
       this.#sweptMs = nowMs;
       this.queue.sweep();
-      this.streams.heartbeat(nowMs);
+      this.#heartbeats.beat(nowMs);
       this.access.sweep(this.#tokenExpired);
       this.streams.catchUps.expire(nowMs);
       this.arrivals.sweep(nowMs);

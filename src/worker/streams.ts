@@ -2,7 +2,7 @@
  * Subscribers with cursors: long-poll, server-sent events, HTTP stream, WebSocket. Who is on which channel, and the fan-out of
  * each publication to all of them.
  *
- * A connection is here from `open` or `poll` until it departs: in PHASE_STREAMING or PHASE_POLLING. What it still has to
+ * A connection is here from `joined` until it departs: in PHASE_STREAMING or PHASE_POLLING. What it still has to
  * be given from the log before it is live is the business of catch-ups.ts; the fan-out leaves those channels of it out.
  *
  * The *position* is the sequence up to which this worker has seen all publications of its channels. It is the cursor of
@@ -11,7 +11,7 @@
 
 import { CURSOR_NOW, CURSOR_START, type Cursor } from '../cursor.js';
 import { DELIVERY_BOUNDS_MS, LatencyHistogram } from '../latency-histogram.js';
-import { HEARTBEAT_MS, SEND_TIMEOUT_MS, SLOW_CONSUMER_BYTES_MAX } from '../limits.js';
+import { SEND_TIMEOUT_MS, SLOW_CONSUMER_BYTES_MAX } from '../limits.js';
 import { ADVICE_CLOSE_CODES, type DisconnectAdvice } from '../link/advice.js';
 import { FAN_OUT_RECEIPT } from '../link/frames.js';
 import { type Reactor, SEND_PENDING } from '../reactor/reactor.js';
@@ -63,8 +63,6 @@ export class Streams {
   readonly #batches: SendBatches;
   readonly #notDone = (connection: number, result: number): boolean => this.#handed(connection, result);
   readonly #lost = (channel: number): void => this.#channelLost(channel);
-  #heartbeatAt = 0;
-  #heartbeatMs = Number.NaN;
   #position = 0;
   messagesSent = 0;
   /** What became of the latest publications, and what clients did lately. */
@@ -368,30 +366,7 @@ export class Streams {
     this.answerCollected(connection, this.#catchUps.cursorOf(connection), disconnect);
   }
 
-  // ── Heartbeats ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /**
-   * Sends heartbeats to as many streaming connections as fall into the time since the last call, going round the table once
-   * in HEARTBEAT_MS: no connection needs a timer for it.
-   */
-  heartbeat(nowMs: number): void {
-    const { capacity, phase, flags } = this.#connections;
-    if (Number.isNaN(this.#heartbeatMs)) this.#heartbeatMs = nowMs;
-    const rows = Math.min(capacity, Math.floor(((nowMs - this.#heartbeatMs) / HEARTBEAT_MS) * capacity));
-    if (rows === 0) return;
-    this.#heartbeatMs += (rows / capacity) * HEARTBEAT_MS;
-    if (nowMs - this.#heartbeatMs > HEARTBEAT_MS) this.#heartbeatMs = nowMs;
-    let connection = this.#heartbeatAt;
-    for (let i = 0; i < rows; i++) {
-      if (phase[connection] === PHASE_STREAMING && this.isOpen(connection)) {
-        const result = this.#reactor.send(connection, this.#wire.heartbeat(flags[connection] >> FORMAT_SHIFT));
-        if (result < 0) this.#control.gone(connection);
-        else if (result === SEND_PENDING) this.checkPace(connection, 0);
-      }
-      connection = connection + 1 === capacity ? 0 : connection + 1;
-    }
-    this.#heartbeatAt = connection;
-  }
+  // ── Endings ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Whether the response of a streaming connection has begun. */
   isOpen(connection: number): boolean {

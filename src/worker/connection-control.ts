@@ -109,6 +109,20 @@ export class ConnectionControl {
   }
 
   /**
+   * Sends an answer that others get too: an answer that names an origin is one's own.
+   *
+   * @param buffer a send buffer; stays the caller's
+   * @returns as Reactor.send
+   */
+  sendAnswer(connection: number, buffer: number, last: boolean): number {
+    if (!this.origins.restricted) return this.#reactor.send(connection, buffer, last);
+    const own = this.#buffers.copyOf(this.origins.answer(connection, this.#buffers.bytes(buffer)));
+    const result = this.#reactor.send(connection, own, last);
+    this.#buffers.release(own);
+    return result;
+  }
+
+  /**
    * Sends an answer that is complete. One that persists stays in its phase, for the next request; any other lingers.
    *
    * @returns false where the connection belongs to nobody any more

@@ -5,7 +5,7 @@
  */
 
 import { SEND_BYTES_MAX, SEND_TIMEOUT_MS } from '../limits.js';
-import { type Reactor, SEND_DONE, SEND_PENDING } from '../reactor/reactor.js';
+import { SEND_DONE, SEND_PENDING } from '../reactor/reactor.js';
 import type { SendBuffers } from '../reactor/send-buffers.js';
 import type { ClassicTransport } from '../transports/classic.js';
 import type { ConnectionControl } from './connection-control.js';
@@ -24,7 +24,6 @@ export interface QueueReports {
 }
 
 export class QueueWaiters {
-  readonly #reactor: Reactor;
   readonly #buffers: SendBuffers;
   readonly #connections: Connections;
   readonly #subscriptions: Subscriptions;
@@ -37,7 +36,6 @@ export class QueueWaiters {
   messagesSent = 0;
 
   constructor(parts: {
-    reactor: Reactor;
     buffers: SendBuffers;
     connections: Connections;
     subscriptions: Subscriptions;
@@ -46,7 +44,6 @@ export class QueueWaiters {
     classic: ClassicTransport;
     reports: QueueReports;
   }) {
-    this.#reactor = parts.reactor;
     this.#buffers = parts.buffers;
     this.#connections = parts.connections;
     this.#subscriptions = parts.subscriptions;
@@ -102,7 +99,7 @@ export class QueueWaiters {
     for (let connection = subscriptions.first(channel); connection !== NONE; ) {
       const following = subscriptions.next(connection);
       this.#stopWaiting(connection);
-      const result = this.#send(connection, this.#encoded(connection));
+      const result = control.sendAnswer(connection, this.#encoded(connection), true);
       if (result === SEND_DONE) {
         receivers++;
         control.finish(connection);
@@ -119,16 +116,6 @@ export class QueueWaiters {
     classic.end();
     this.messagesSent += receivers;
     this.#handOuts.begun(handOut, sequence, receivers, pending);
-  }
-
-  /** @param buffer shared by all who get the same bytes: an answer that names an origin is one's own */
-  #send(connection: number, buffer: number): number {
-    const { origins } = this.#control;
-    if (!origins.restricted) return this.#reactor.send(connection, buffer, true);
-    const own = this.#buffers.copyOf(origins.answer(connection, this.#buffers.bytes(buffer)));
-    const result = this.#reactor.send(connection, own, true);
-    this.#buffers.release(own);
-    return result;
   }
 
   /** The pending message of a connection in PHASE_SENDING is with the kernel, whole. */

@@ -329,22 +329,12 @@ export class Streams {
     this.left(connection);
     this.#connections.phase[connection] = PHASE_DONE;
     const closes = !this.#connections.persists(connection);
-    const result = this.#sendAnswer(connection, buffer, closes);
+    const result = this.#control.sendAnswer(connection, buffer, closes);
     if (result < 0) this.#control.gone(connection);
     else if (!closes) this.#control.idle(connection);
     else if (result === SEND_PENDING) this.#control.linger(connection, SEND_TIMEOUT_MS);
     else this.#control.finish(connection);
     return result >= 0;
-  }
-
-  /** @param buffer shared by all who get the same bytes: an answer that names an origin is one's own */
-  #sendAnswer(connection: number, buffer: number, closes: boolean): number {
-    const { origins } = this.#control;
-    if (!origins.restricted) return this.#reactor.send(connection, buffer, closes);
-    const own = this.#wire.copyOf(origins.answer(connection, this.#wire.bytes(buffer)));
-    const result = this.#reactor.send(connection, own, closes);
-    this.#wire.release(own);
-    return result;
   }
 
   /** Answers a poll with what `wire` has collected for it, up to the cursor. */

@@ -138,16 +138,6 @@ export class Wire {
     return this.#buffers.length(buffer);
   }
 
-  /** The bytes of a send buffer, until it is released. */
-  bytes(buffer: number): Uint8Array {
-    return this.#buffers.bytes(buffer);
-  }
-
-  /** A send buffer with a copy of these bytes: the caller's. */
-  copyOf(bytes: Uint8Array): number {
-    return this.#buffers.copyOf(bytes);
-  }
-
   release(buffer: number): void {
     this.#buffers.release(buffer);
   }

@@ -2,12 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { validate } from 'dockerfile-utils';
 import { parse } from 'yaml';
+import { runCommand } from './helpers.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const read = (path: string): string => readFileSync(`${root}${path}`, 'utf8');
@@ -41,6 +44,21 @@ test('the compose file serves with the configuration and the keys that it mounts
   assert.equal(command.at(-1), target);
   const configuration = parse(read(`deploy/docker/${source}`));
   assert.equal(configuration['api-keys'], `/run/secrets/${Object.keys(secrets)[0]}`);
+});
+
+test('the configuration of the compose file is one that the server takes', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'megacomet-test-'));
+  try {
+    // The secret is there only in the container.
+    const keys = join(directory, 'api-keys');
+    await runCommand(['key', '--name', 'ops', '--rights', 'admin', '--append', keys]);
+    const configuration = join(directory, 'megacomet.yaml');
+    writeFileSync(configuration, read('deploy/docker/megacomet.yaml').replace('/run/secrets/api-keys', keys));
+    const { exitCode, stderr } = await runCommand(['check-config', configuration]);
+    assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: '' });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test('the unit has no flaw that systemd knows', (t) => {

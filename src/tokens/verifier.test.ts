@@ -118,6 +118,14 @@ describe('a token', () => {
     }
   });
 
+  test('with padding or white space is refused: it would be one of very many that are as good', async () => {
+    const issuer = issuers.get('HS256')!;
+    const token = await issuer.sign({ sub: 'a' });
+    for (const other of [`${token}=`, `${token}\n`, ` ${token}`, token.replace('.', '. '), token.replace('.', '=.')]) {
+      await refused(issuer.policy(), other, /no JSON Web Token/);
+    }
+  });
+
   test('that is too long is not looked at', async () => {
     const issuer = issuers.get('HS256')!;
     const token = await issuer.sign({ sub: 'a', pad: 'x'.repeat(TOKEN_BYTES_MAX) });

@@ -45,6 +45,12 @@ const ALGORITHM_NAMES: Readonly<Record<TokenKey['alg'], readonly string[]>> = {
   EdDSA: ['EdDSA', 'Ed25519'],
 };
 
+/**
+ * RFC 7515 section 3.1 and appendix C: no padding, no white space. Libraries read past these, and whoever has one token would have
+ * any number of others that verify, each at the price of a verification.
+ */
+const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]*$/;
+
 export class TokenVerifier {
   readonly #policy: TokenPolicy;
   readonly #jose: Promise<Jose> = import('jose');
@@ -61,6 +67,7 @@ export class TokenVerifier {
   /** Never rejects for anything in the token. */
   async verify(token: string): Promise<Verdict> {
     if (token.length > TOKEN_BYTES_MAX) return failed(`it has more than ${TOKEN_BYTES_MAX} bytes`);
+    if (!COMPACT.test(token)) return failed('it is no JSON Web Token');
     const jose = await this.#jose;
     let header: { alg?: string; kid?: unknown };
     try {

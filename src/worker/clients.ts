@@ -255,7 +255,9 @@ export class Clients {
           return;
         case PHASE_STREAMING:
           if (isWebSocket(this.#connections.flags[connection] >> FORMAT_SHIFT)) {
-            this.#webSockets.received(connection, bytes, start, end);
+            // RFC 6455 section 4.1: a client waits for the answer. What it says before would be answered before the handshake is.
+            if (this.streams.isOpen(connection)) this.#webSockets.received(connection, bytes, start, end);
+            else this.#control.refuse(connection, 400);
           } else {
             this.#excess(connection, end - start);
           }

@@ -33,6 +33,19 @@ describe('WebSockets', () => {
     return events().map(({ type, code, ref }) => [type, code, ref].filter((part) => part !== undefined).join(' '));
   };
 
+  test('that speak before their handshake is answered hear nothing before it, and are refused', () => {
+    rig.openWebSocket(2, '/v1/ws?channel=news');
+    assert.equal(rig.sent(2), '', 'it waits until it is live');
+    rig.say(2, { type: 'ping', ref: 'HTTP/1.1 200 OK' });
+    const answer = rig.sent(2);
+    assert.match(answer, /^HTTP\/1\.1 400 /);
+    assert(!answer.includes('pong'), answer);
+    rig.confirm(7);
+    assert.equal(rig.sent(2), '');
+    for (const connection of [1, 2]) rig.clients.closed(connection);
+    assert.deepEqual(rig.leftovers(), NOTHING_LEFT);
+  });
+
   for (const [message, expected] of [
     ['', 'error invalid'],
     ['{', 'error invalid'],

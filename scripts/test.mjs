@@ -1,4 +1,7 @@
 // Runs the tests that were built, all of them or those whose path contains one of the arguments: `npm test -- reactor/portable`.
+// With --depends-on-node only what may come to another result on another version of Node. Several files run at a time, and then, one
+// by one, those that must have the machine to themselves (test-groups.mjs).
+//
 // A script, and not a pattern for the shell: there is none on Windows that knows it, and Node 20 has none of its own.
 //
 // Where this process cannot call the kernel (src/linux/ffi.ts), tests that load what does are left out, and servers are started
@@ -7,12 +10,18 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
+import { dependsOnNode, FILES_AT_A_TIME, inOrder, runsAlone } from './test-groups.mjs';
 
 const { ffiProblem } = await import('../dist/src/linux/ffi.js');
-const wanted = process.argv.slice(2).map((part) => part.replaceAll('/', sep));
+const DEPENDS_ON_NODE = '--depends-on-node';
+const wanted = process.argv
+  .slice(2)
+  .filter((argument) => argument !== DEPENDS_ON_NODE)
+  .map((part) => part.replaceAll('/', sep));
 const files = readdirSync('dist', { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.test.js'))
   .map((file) => join('dist', file))
+  .filter((file) => !process.argv.includes(DEPENDS_ON_NODE) || dependsOnNode(file))
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
   .sort();
 if (files.length === 0) {
@@ -27,8 +36,21 @@ if (ffiProblem !== null) {
   const left = files.filter((file) => !able.includes(file));
   console.log(`left out, because ${ffiProblem}: ${left.join(' ')}`);
 }
-const { status } = spawnSync(process.execPath, ['--test', '--test-timeout=180000', ...able], { stdio: 'inherit', env });
-process.exit(status ?? 1);
+const begunMs = performance.now();
+const results = [
+  run(inOrder(able.filter((file) => !runsAlone(file))), FILES_AT_A_TIME),
+  run(able.filter(runsAlone), 1),
+].filter((result) => result !== null);
+console.log(`tests took ${Math.round((performance.now() - begunMs) / 1000)} s`);
+process.exit(results.find((status) => status !== 0) ?? 0);
+
+/** Runs files of tests, and returns the exit code, or null where there are none. */
+function run(files, filesAtATime) {
+  if (files.length === 0) return null;
+  console.log(`${files.length} files of tests, ${filesAtATime} at a time`);
+  const options = ['--test', '--test-reporter=spec', '--test-timeout=180000', `--test-concurrency=${filesAtATime}`];
+  return spawnSync(process.execPath, [...options, ...files], { stdio: 'inherit', env }).status ?? 1;
+}
 
 /** Whether a module imports libc.js, itself or through others, other than dynamically. */
 function needsSystemCalls(path, seen) {

@@ -93,6 +93,7 @@ describe('a server in this process', () => {
       ['a', undefined, /not undefined$/],
       ['a', () => 1, /not function$/],
       ['a', 1n, /not bigint$/],
+      ['a', { toJSON: () => undefined }, /^data is nothing that JSON can say$/],
       ['a', circular, /circular/i],
       ['a', deep, /nested too deeply/],
       ['a', 'x'.repeat((1 << 20) + 1), /at most 1048576 bytes/],
@@ -102,6 +103,8 @@ describe('a server in this process', () => {
     }
     await isServerError('EPUBLICATION', /^id must be/, () => server.publish('a', 'x', { id: '' }));
     await isServerError('EPUBLICATION', /^a batch has 1 to/, () => server.publishAll([]));
+    await isServerError('EPUBLICATION', /must be an array/, () => server.publishAll('ab' as never));
+    await isServerError('EPUBLICATION', /must be an object/, () => server.publishAll([null as never]));
   });
 
   test('listens to no signal, and touches nothing else of the process', () => {
@@ -160,9 +163,42 @@ describe('a server in this process', () => {
     assert.match((await client.closed).received, /event: disconnect/);
     await other.stop();
   });
+
+  test('is drained no longer when it is stopped', async () => {
+    const other = await start(options('cut short'), { logger: quiet });
+    const client = await rawClient(
+      portOf(other.addresses.clients[0]!),
+      'GET /v1/sse?channel=a HTTP/1.1\r\nHost: test\r\n\r\n',
+    );
+    await client.until('200 OK');
+    const drained = other.drain({ seconds: 600 });
+    await waitFor('it to begin', () => other.status().drain !== null);
+    await other.stop();
+    await drained;
+    client.socket.destroy();
+  });
+
+  test('is drained only over a time that is one', async () => {
+    for (const seconds of [-1, Number.NaN, 1e9, '5' as never]) {
+      await assert.rejects(server.drain({ seconds }), OptionsError);
+      await assert.rejects(server.drain({ returnAfterSeconds: seconds }), OptionsError);
+    }
+    assert.equal(server.status().drain, null);
+  });
 });
 
 describe('options in a program', () => {
+  test('are an object, and a logger has all that is called', async () => {
+    for (const wrong of [null, 5, 'x', []]) {
+      await assert.rejects(start(wrong as never, { logger: quiet }), {
+        code: 'EOPTIONS',
+        message: /must be an object/,
+      });
+    }
+    const logger = { info: () => {}, warn: null } as never;
+    await assert.rejects(start(options('quiet'), { logger }), { message: 'logger: it has no warn, error' });
+  });
+
   test('have all their problems told at once', async () => {
     const wrong = { apiPort: 99_999, clientPort: 8000, 'api-host': '::1', testEcho: 'yes', host: ['a'], workers: 0 };
     await assert.rejects(start(wrong as never), (error) => {

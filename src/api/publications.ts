@@ -123,7 +123,10 @@ export function encodePublication(
 /** JSON.parse takes what is nested to any depth, JSON.stringify only what fits the stack. */
 function jsonText(data: unknown, field: string): string {
   try {
-    return JSON.stringify(data);
+    const text = JSON.stringify(data) as string | undefined;
+    if (text !== undefined) return text;
+    // An object that says of itself that it is nothing (toJSON).
+    throw new ApiError(400, 'invalid', `${field} is nothing that JSON can say`, { field });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new ApiError(400, 'invalid', `${field} is nested too deeply`, { field });

@@ -38,6 +38,9 @@ export type StartOptions = { readonly [Name in keyof ServeFlags]?: Given<NonNull
  * @throws OptionsError with every problem that was found
  */
 export function resolveOptions(options: StartOptions): ServeOptions {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new OptionsError(['options must be an object']);
+  }
   const problems: string[] = [];
   const { options: flags } = addServeFlags(new Command());
   const known = new Map(flags.map((option) => [option.attributeName(), option]));

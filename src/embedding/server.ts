@@ -10,13 +10,13 @@ import { ApiError } from '../api/errors.js';
 import { encodePublication } from '../api/publications.js';
 import { FORMAT_RULES, FORMATS, type FormatName } from '../api/schemas.js';
 import { isOperational } from '../cli/errors.js';
-import { BATCH_PUBLICATIONS_MAX } from '../limits.js';
+import { BATCH_PUBLICATIONS_MAX, DRAIN_SECONDS_MAX } from '../limits.js';
 import type { NewPublication } from '../log/log.js';
 import type { Logger } from '../log-line.js';
 import { type Manager, startManager } from '../manager/manager.js';
 import type { ReloadReport } from '../manager/reload.js';
 import type { ManagerStatus } from '../manager/status.js';
-import { ServerError } from './errors.js';
+import { OptionsError, ServerError } from './errors.js';
 import { resolveOptions, type StartOptions } from './options.js';
 
 /** Where a server listens. */
@@ -60,6 +60,7 @@ export interface StartParts {
  * @throws OptionsError where the options are wrong; ServerError where it cannot be started. Nothing is left running then
  */
 export async function start(options: StartOptions = {}, parts: StartParts = {}): Promise<Server> {
+  checkLogger(parts.logger);
   const resolved = resolveOptions(options);
   return new Server(await operational(() => startManager(resolved, parts)), options);
 }
@@ -93,6 +94,7 @@ export class Server {
   /** Publishes several in their order, all or none. @throws as `publish` */
   async publishAll(publications: readonly PublicationInput[]): Promise<Published[]> {
     this.#assertRunning();
+    if (!Array.isArray(publications)) throw new ServerError('EPUBLICATION', 'publications must be an array');
     if (publications.length === 0 || publications.length > BATCH_PUBLICATIONS_MAX) {
       throw new ServerError('EPUBLICATION', `a batch has 1 to ${BATCH_PUBLICATIONS_MAX} publications`);
     }
@@ -123,13 +125,16 @@ export class Server {
   }
 
   /**
-   * Ends all clients evenly, each with advice when to come back, and accepts no others. Resolves when all have gone; `stop` is next.
+   * Ends all clients evenly, each with advice when to come back, and accepts no others. Resolves when all have gone, and `stop` is next,
+   * or when the server has been stopped.
    *
    * @param order.seconds over how long; `drainSeconds` without it
    * @param order.returnAfterSeconds when the first may come back
+   * @throws OptionsError where they are no such times; ServerError ESTOPPED
    */
   async drain(order: { seconds?: number; returnAfterSeconds?: number } = {}): Promise<void> {
     this.#assertRunning();
+    for (const [name, seconds] of Object.entries(order)) checkSeconds(name, seconds);
     await operational(() => this.#manager.drain(order));
     await this.#manager.drained;
   }
@@ -155,7 +160,25 @@ async function operational<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-function encode({ channel, data, id }: PublicationInput, at: string): NewPublication {
+/** A logger that lacks something would end the program at the first event that needs it. @throws OptionsError */
+function checkLogger(logger: Logger | undefined): void {
+  if (logger === undefined) return;
+  const missing = (['info', 'warn', 'error'] as const).filter((name) => typeof logger?.[name] !== 'function');
+  if (missing.length > 0) throw new OptionsError([`logger: it has no ${missing.join(', ')}`]);
+}
+
+/** @throws OptionsError */
+function checkSeconds(name: string, seconds: unknown): void {
+  if (seconds === undefined) return;
+  if (typeof seconds === 'number' && seconds >= 0 && seconds <= DRAIN_SECONDS_MAX) return;
+  throw new OptionsError([`${name}: Allowed: seconds from 0 to ${DRAIN_SECONDS_MAX}.`]);
+}
+
+function encode(publication: PublicationInput, at: string): NewPublication {
+  if (typeof publication !== 'object' || publication === null) {
+    throw new ServerError('EPUBLICATION', `${at}publication must be an object`);
+  }
+  const { channel, data, id } = publication;
   checkFormat('channel', channel, `${at}channel`);
   if (id !== undefined) checkFormat('publication-id', id, `${at}id`);
   // What JSON has no word for would be delivered as nothing.

@@ -45,7 +45,7 @@ export class Drain {
     this.#over = new Promise((resolve) => (this.#isOver = resolve));
   }
 
-  /** Resolves when a drain is over; never where none is begun. */
+  /** Resolves when a drain is over, or the server ends. */
   get over(): Promise<void> {
     return this.#over;
   }
@@ -69,11 +69,12 @@ export class Drain {
     return this.status!;
   }
 
-  /** The server ends. */
+  /** The server ends, whatever is left of a drain: who waits for it waits no longer. */
   end(): void {
     this.#ended = true;
     if (this.#look !== null) clearInterval(this.#look);
     this.#look = null;
+    this.#isOver();
   }
 
   /** Tells every worker that has not been told; one that has lost its link and is back may not have heard. */
@@ -102,10 +103,9 @@ export class Drain {
       await this.#tellAll();
       return;
     }
-    this.end();
     if (late) this.#logger.warn('drain is over, and some clients are still there', { remaining: this.#remaining() });
     else this.#logger.info('drain is over', { connections: this.#status!.connections });
-    this.#isOver();
+    this.end();
   }
 
   #remaining(): number {

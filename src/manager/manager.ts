@@ -285,7 +285,7 @@ export class Manager {
     });
   }
 
-  /** Resolves when a drain is over, by whomever it was begun: then `stop` is next. */
+  /** Resolves when a drain is over, by whomever it was begun: then `stop` is next. Or when the server has been stopped. */
   get drained(): Promise<void> {
     return this.#drain.over;
   }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.js';
 import {
   addressFamily,
+  addressHost,
   addressPort,
   decodeSocketAddress,
   encodeSocketAddress,
@@ -54,6 +55,12 @@ describe('socket addresses', () => {
     for (const port of [-1, 65536, 1.5, Number.NaN]) {
       assert.throws(() => encodeSocketAddress('127.0.0.1', port), { code: 'ERR_INVALID_ADDRESS' });
     }
+  });
+
+  test('the host is a text, and none where there is no IP address', () => {
+    assert.equal(addressHost(encodeSocketAddress('192.0.2.7', 80)), '192.0.2.7');
+    assert.equal(addressHost(encodeSocketAddress('2001:db8::1', 80)), '2001:db8:0:0:0:0:0:1');
+    assert.deepEqual([addressHost(encodeUnixAddress('/a')), addressHost(new Uint8Array(28))], ['', '']);
   });
 
   test('family and port can be read back', () => {

@@ -61,6 +61,20 @@ export function addressPort(address: Uint8Array): number {
   return (address[2] << 8) | address[3];
 }
 
+/** The IP address of an encoded address; empty where it has none. */
+export function addressHost(address: Uint8Array): string {
+  switch (addressFamily(address)) {
+    case AF_INET:
+      return address.subarray(4, 8).join('.');
+    case AF_INET6: {
+      const groups = Array.from({ length: 8 }, (_, i) => (address[8 + 2 * i] << 8) | address[9 + 2 * i]);
+      return groups.map((group) => group.toString(16)).join(':');
+    }
+    default:
+      return '';
+  }
+}
+
 /**
  * The other way round.
  *
@@ -71,11 +85,8 @@ export function decodeSocketAddress(bytes: Uint8Array): { host: string; port: nu
     case AF_UNIX:
       return { path: Buffer.from(bytes.subarray(2, bytes.indexOf(0, 2))).toString() };
     case AF_INET:
-      return { host: bytes.subarray(4, 8).join('.'), port: addressPort(bytes) };
-    case AF_INET6: {
-      const groups = Array.from({ length: 8 }, (_, i) => ((bytes[8 + 2 * i] << 8) | bytes[9 + 2 * i]).toString(16));
-      return { host: groups.join(':'), port: addressPort(bytes) };
-    }
+    case AF_INET6:
+      return { host: addressHost(bytes), port: addressPort(bytes) };
     default:
       throw invalid(`family ${addressFamily(bytes)} is not that of an address`);
   }

@@ -46,9 +46,8 @@ import { mapNative, unmapNative } from '../linux/native-memory.js';
 import { addressFamily, addressPort, SOCKET_ADDRESS_BYTES_MAX } from '../linux/socket-address.js';
 import { closeDescriptor, setSocketOption } from '../linux/sockets.js';
 import { EpollListeners, LISTENER_GENERATION } from './epoll-listeners.js';
-import { PEER_BYTES } from './peer-cells.js';
 import { PendingSends } from './pending-sends.js';
-import { type ClientSource, type Reactor, type ReactorEvents, SEND_DONE, SEND_PENDING } from './reactor.js';
+import { type ClientSource, PEER_BYTES, type Reactor, type ReactorEvents, SEND_DONE, SEND_PENDING } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
 // States of a slot: bits over OPEN.

@@ -37,8 +37,8 @@ import {
   SENDING,
   SHUT,
 } from './io-uring-states.js';
-import { PEER_BYTES, PeerCells } from './peer-cells.js';
-import type { ReactorEvents } from './reactor.js';
+import { PeerCells } from './peer-cells.js';
+import { PEER_BYTES, type ReactorEvents } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
 const NONE = -1;

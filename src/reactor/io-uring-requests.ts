@@ -27,8 +27,7 @@ import {
   POLLRDHUP,
 } from '../linux/io-uring.js';
 import type { Ring } from './io-uring-ring.js';
-import { PEER_BYTES } from './peer-cells.js';
-import { SEND_DONE, SEND_PENDING } from './reactor.js';
+import { PEER_BYTES, SEND_DONE, SEND_PENDING } from './reactor.js';
 
 // Kinds of requests.
 export const ACCEPT = 1;

@@ -7,9 +7,8 @@
  */
 
 import { mapNative, type NativeMemory, unmapNative } from '../linux/native-memory.js';
+import { PEER_BYTES } from './reactor.js';
 
-/** struct sockaddr_in6, the largest that a TCP client has. */
-export const PEER_BYTES = 28;
 const CELL_BYTES = 32;
 const PAGE_BYTES = 4096;
 const CELLS_PER_PAGE = PAGE_BYTES / CELL_BYTES;

@@ -22,6 +22,7 @@ import { decodeSocketAddress, encodeSocketAddress } from '../linux/socket-addres
 import { PortableListeners } from './portable-listeners.js';
 import {
   type ClientSource,
+  PEER_BYTES,
   type Reactor,
   type ReactorEvents,
   type ReactorOptions,
@@ -32,8 +33,6 @@ import type { SendBuffers } from './send-buffers.js';
 
 /** A buffer is handed to Node in pieces of so many bytes. */
 const PIECE_BYTES = 16384;
-/** struct sockaddr_in6, the largest that a TCP client has. */
-const PEER_BYTES = 28;
 /** Received bytes that wait for `turn`; above it who brings more is not read before the next one. */
 const QUEUED_BYTES_MAX = 1 << 20;
 

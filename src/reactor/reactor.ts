@@ -73,6 +73,9 @@ export const SEND_DONE = 1;
 export const SEND_PENDING = 0;
 // `send`: a negative result is -errno: the connection is broken and its slot is already released; no event follows.
 
+/** Of `Reactor.peer`: struct sockaddr_in6, the largest that a TCP client has. */
+export const PEER_BYTES = 28;
+
 /** Hands over clients that were accepted elsewhere (src/worker/handed-clients.ts). */
 export interface ClientSource {
   /**

@@ -15,14 +15,14 @@ import { HEADER_X_FORWARDED_FOR, isHeadRequest, METHOD_HEAD, type RequestHead } 
 import { FAILED_TOKENS_MAX, LINGER_MS, REFUSALS_PER_SECOND } from '../limits.js';
 import type { AddressCounts } from '../link/frames.js';
 import type { ClientPolicy } from '../link/policy.js';
-import { encodeSocketAddress } from '../linux/socket-address.js';
+import { addressHost, encodeSocketAddress } from '../linux/socket-address.js';
 import type { Reactor } from '../reactor/reactor.js';
 import { unavailableAnswer } from '../transports/answers.js';
 import { Addresses, NO_ADDRESS } from './addresses.js';
 import type { FailureLimits } from './admissions.js';
 import type { ConnectionControl } from './connection-control.js';
 import { type Connections, PHASE_REFUSED } from './connections.js';
-import { addressText, forwardedFor, Networks } from './networks.js';
+import { forwardedFor, Networks } from './networks.js';
 import { TokenStock } from './token-stock.js';
 
 /** Why a client is refused; the code of its error. */
@@ -101,7 +101,7 @@ export class Arrivals implements FailureLimits {
     if (this.#rate.size > 0 && !this.#rate.take(nowMs)) return this.#refuse(connection, 'rate_limited', nowMs);
     if (!this.tracking) return true;
     const { peer } = this.#reactor;
-    if (this.proxied && this.#proxies.has(addressText(peer))) {
+    if (this.proxied && this.#proxies.has(addressHost(peer))) {
       this.#ofProxy![connection] = 1;
       return true;
     }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { encodeSocketAddress } from '../linux/socket-address.js';
-import { addressText, forwardedFor, Networks } from './networks.js';
+import { forwardedFor, Networks } from './networks.js';
 
 describe('networks', () => {
   test('have addresses and networks of both families', () => {
@@ -10,12 +9,6 @@ describe('networks', () => {
     for (const outside of ['11.0.0.1', '192.0.2.8', 'fe80::1', '::2']) assert(!networks.has(outside), outside);
     assert(networks.has('::ffff:10.1.2.3'), 'an IPv4 address, as a socket for both families has it');
     assert(new Networks([]).none);
-  });
-
-  test('a socket address is a text', () => {
-    assert.equal(addressText(encodeSocketAddress('192.0.2.7', 80)), '192.0.2.7');
-    assert.equal(addressText(encodeSocketAddress('2001:db8::1', 80)), '2001:db8:0:0:0:0:0:1');
-    assert.equal(addressText(new Uint8Array(28)), '');
   });
 });
 

@@ -1,8 +1,6 @@
 /** Sets of IP addresses and networks, and the client that a list of proxies names. Off the path of clients that come directly. */
 
 import { BlockList, isIP } from 'node:net';
-import { AF_INET, AF_INET6 } from '../linux/constants.js';
-import { addressFamily } from '../linux/socket-address.js';
 
 /** Hops that are looked at: nobody has more proxies of his own one behind the other. */
 const HOPS_MAX = 16;
@@ -25,21 +23,6 @@ export class Networks {
 
   has(address: string): boolean {
     return this.#list.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6');
-  }
-}
-
-/** The text of a struct sockaddr; empty where it is none of IPv4 or IPv6. */
-export function addressText(bytes: Uint8Array): string {
-  switch (addressFamily(bytes)) {
-    case AF_INET:
-      return bytes.subarray(4, 8).join('.');
-    case AF_INET6: {
-      const groups: string[] = [];
-      for (let at = 8; at < 24; at += 2) groups.push(((bytes[at] << 8) | bytes[at + 1]).toString(16));
-      return groups.join(':');
-    }
-    default:
-      return '';
   }
 }
 

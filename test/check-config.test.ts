@@ -89,7 +89,7 @@ describe('a wrong configuration ends with exit code 2 and a line for each proble
     const path = join(directory, 'latin.yaml');
     writeFileSync(path, 'anonymous: ["caf\xe9/*"]\n', 'latin1');
     const { stderr, exitCode } = await runCommand(['check-config', path]);
-    assert.deepEqual([stderr, exitCode], [`megacomet: --config ${path} is not UTF-8\n`, 2]);
+    assert.deepEqual([stderr, exitCode], [`megacomet: --config ${path} cannot be read: it is not UTF-8\n`, 2]);
   });
 
   test('where there is no file', async () => {

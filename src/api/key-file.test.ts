@@ -80,9 +80,12 @@ test('a file that is no text, or is something else by its size, is refused', () 
   try {
     const line = `- {name: a, hash: "sha256:${HASH}", rights: [publish], channels: ["\xff*"]}\n`;
     writeFileSync(path, line, 'latin1');
-    assert.throws(() => readApiKeys(path), { code: 'EAPIKEYS', message: `${path} is not UTF-8` });
+    assert.throws(() => readApiKeys(path), {
+      code: 'EAPIKEYS',
+      message: `the API keys in ${path} cannot be read: it is not UTF-8`,
+    });
     writeFileSync(path, '#'.repeat((1 << 20) + 1));
-    assert.throws(() => readApiKeys(path), { code: 'EAPIKEYS', message: `${path} is larger than 1 MiB` });
+    assert.throws(() => readApiKeys(path), { code: 'EAPIKEYS', message: /it has \d+ bytes, of 1048576 at most$/ });
   } finally {
     rmSync(directory, { recursive: true });
   }

@@ -8,11 +8,10 @@
  * that was meant to be valid, or not to be, is worse than none.
  */
 
-import { isUtf8 } from 'node:buffer';
-import { readFileSync, statSync } from 'node:fs';
 import { isMap, LineCounter, type Node, parseDocument, visit, type YAMLMap } from 'yaml';
 import { CHANNEL_PATTERN_RULE, isChannelPattern } from '../channel-pattern.js';
 import { redact } from '../log-line.js';
+import { readNamedText } from '../named-file.js';
 import { API_KEYS_MAX, type ApiKeyEntry, RIGHTS, type Right } from './keys.js';
 
 const FILE_BYTES_MAX = 1 << 20;
@@ -44,23 +43,11 @@ export function isKeyName(text: string): boolean {
  * @throws ApiKeyFileError where it cannot be read, or is not as it should be
  */
 export function readApiKeys(path: string): ApiKeyEntry[] {
-  let bytes: Buffer;
-  try {
-    if (statSync(path).size > FILE_BYTES_MAX) throw new ApiKeyFileError(`${path} is larger than 1 MiB`);
-    bytes = readFileSync(path);
-  } catch (error) {
-    if (error instanceof ApiKeyFileError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reasons: Record<string, string> = {
-      ENOENT: 'there is no such file; megacomet key makes a first key',
-      EACCES: 'this user may not read it',
-      EISDIR: 'it is a directory',
-    };
-    throw new ApiKeyFileError(`the API keys in ${path} cannot be read: ${reasons[code ?? ''] ?? message}`);
-  }
-  // Decoded leniently, a wrong byte would make other channels of the names in it.
-  if (!isUtf8(bytes)) throw new ApiKeyFileError(`${path} is not UTF-8`);
-  return parseApiKeys(bytes.toString(), path);
+  const text = readNamedText(path, FILE_BYTES_MAX, (reason, code) => {
+    const cure = code === 'ENOENT' ? '; megacomet key makes a first key' : '';
+    return new ApiKeyFileError(`the API keys in ${path} cannot be read: ${reason}${cure}`);
+  });
+  return parseApiKeys(text, path);
 }
 
 /**

@@ -5,10 +5,9 @@
  * Everything can be read again while the server runs: `readSettings` with the same arguments is what a reload does.
  */
 
-import { isUtf8 } from 'node:buffer';
-import { readFileSync, statSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { Command, type Option } from 'commander';
+import { readNamedText } from '../named-file.js';
 import { CONFIG_BYTES_MAX, type ConfigValue, configurable, parseConfigFile } from './config-file.js';
 import { UsageError } from './errors.js';
 import { givenText, type OptionText } from './flag.js';
@@ -109,23 +108,8 @@ function isDefault(source: string | undefined): boolean {
 
 /** @throws UsageError where it cannot be read, or is no configuration by its size */
 function readConfigFile(path: string): string {
-  try {
-    const { size } = statSync(path);
-    if (size > CONFIG_BYTES_MAX) throw new UsageError(`--config ${path} has ${size} bytes: it is something else`);
-    const bytes = readFileSync(path);
-    // Decoded leniently, a wrong byte would make other channels and paths of the names in it.
-    if (!isUtf8(bytes)) throw new UsageError(`--config ${path} is not UTF-8`);
-    return bytes.toString();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const reasons: Record<string, string> = {
-      ENOENT: 'there is no such file',
-      EACCES: 'it may not be read by this user',
-      EISDIR: 'it is a directory',
-    };
-    if (reasons[code ?? ''] === undefined) throw error;
-    throw new UsageError(`--config ${path} cannot be read: ${reasons[code!]}`);
-  }
+  const refused = (reason: string) => new UsageError(`--config ${path} cannot be read: ${reason}`);
+  return readNamedText(path, CONFIG_BYTES_MAX, refused);
 }
 
 /** As seen from here, where that is shorter. */

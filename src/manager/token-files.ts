@@ -1,8 +1,8 @@
 /** The files that `--token-secret-file` and `--token-keys` name: read whole, checked, and told of where others may read the secret. */
 
-import { readFileSync, statSync } from 'node:fs';
 import { TOKEN_KEYS_BYTES_MAX } from '../limits.js';
 import type { TokenKey } from '../link/policy.js';
+import { readNamedFile } from '../named-file.js';
 import { isOpenToOthers } from '../platform/private-file.js';
 import { keysOfFile, secretKey } from '../tokens/keys.js';
 import type { AccessOptions } from './options.js';
@@ -37,21 +37,7 @@ export function readTokenFiles({ tokenSecretFile, tokenKeysFile }: AccessOptions
 
 function read<T>(option: string, path: string, parse: (bytes: Buffer) => T): T {
   const refused = (reason: string) => new TokenKeyError(`${option} ${path}: ${reason}`);
-  let bytes: Buffer;
-  try {
-    const { size } = statSync(path);
-    if (size > TOKEN_KEYS_BYTES_MAX) throw refused(`it has ${size} bytes, of ${TOKEN_KEYS_BYTES_MAX} at most`);
-    bytes = readFileSync(path);
-  } catch (error) {
-    if (error instanceof TokenKeyError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reasons: Record<string, string> = {
-      ENOENT: 'there is no such file',
-      EACCES: 'this user may not read it',
-      EISDIR: 'it is a directory',
-    };
-    throw refused(reasons[code ?? ''] ?? `it cannot be read: ${message}`);
-  }
+  const bytes = readNamedFile(path, TOKEN_KEYS_BYTES_MAX, refused);
   try {
     return parse(bytes);
   } catch (error) {

@@ -1,8 +1,10 @@
 /** The file with the secret that signs webhooks: read at the start and at each reload. */
 
-import { readFileSync } from 'node:fs';
+import { readNamedFile } from '../named-file.js';
 import { isOpenToOthers } from '../platform/private-file.js';
 
+/** A larger file is another one. */
+const FILE_BYTES_MAX = 1 << 16;
 /** What HMAC-SHA256 is as strong as (RFC 2104 section 3). */
 const SECRET_BYTES_MIN = 32;
 
@@ -19,16 +21,7 @@ export interface WebhookSecret {
  * @throws Error with code EWEBHOOK that says what is wrong, and never what is in the file
  */
 export function readWebhookSecret(path: string): WebhookSecret {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    const why =
-      { ENOENT: 'there is no such file', EACCES: 'it may not be read', EISDIR: 'it is a directory' }[code] ?? code;
-    throw failure(path, why);
-  }
+  const bytes = readNamedFile(path, FILE_BYTES_MAX, (reason) => failure(path, reason));
   let end = bytes.length;
   while (end > 0 && bytes[end - 1]! <= 0x20) end--;
   if (end === 0) throw failure(path, 'it is empty');

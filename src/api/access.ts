@@ -13,6 +13,7 @@ import { atMostEvery, type Logger } from '../manager/logger.js';
 import { ApiError } from './errors.js';
 import { FailedAttempts } from './failed-attempts.js';
 import { type ApiKey, type ApiKeys, EVERYBODY, type Right } from './keys.js';
+import type { Strangers } from './strangers.js';
 
 const FAILURE_LOG_MS = 10_000;
 
@@ -71,20 +72,29 @@ export class Access {
  * Checks every request.
  *
  * @param local the API can be reached from this machine alone
+ * @param strangers is told whose requests are allowed
  */
-export function addAccessChecks(app: FastifyInstance, access: Access, local: boolean): void {
+export function addAccessChecks(
+  app: FastifyInstance,
+  access: Access,
+  local: boolean,
+  strangers: Pick<Strangers, 'allowed'>,
+): void {
   app.decorateRequest('apiKey', null as never);
   app.addHook('onRoute', ({ config, method, url }) => {
     if (config?.require === undefined) throw new Error(`${String(method)} ${url} does not say what it requires`);
   });
   app.addHook('onRequest', async (request) => {
+    checkOnce(request);
     if (local) checkHost(request.headers.host);
     const required = request.routeOptions.config.require;
     // No route: the answer is 404 or 405, to everybody.
     if (required === undefined || required === 'nothing') return;
     request.apiKey = access.identify(bearer(request), request.socket.remoteAddress ?? '');
-    if (request.apiKey.has(required)) return;
-    throw new ApiError(403, 'forbidden', `the key does not have the right '${required}'`);
+    if (!request.apiKey.has(required)) {
+      throw new ApiError(403, 'forbidden', `the key does not have the right '${required}'`);
+    }
+    strangers.allowed(request.socket);
   });
 }
 
@@ -102,6 +112,14 @@ function bearer({ headers }: FastifyRequest): string | undefined {
 function unauthorized(code: string, message: string): ApiError {
   const challenge = code === 'key_required' ? 'Bearer' : 'Bearer error="invalid_token"';
   return new ApiError(401, code, message, { headers: { 'www-authenticate': challenge } });
+}
+
+/** Of two, Node takes the first; a proxy in front may have judged by the other (RFC 9112 section 3.2). */
+function checkOnce({ raw }: FastifyRequest): void {
+  const { host = [], authorization = [] } = raw.headersDistinct;
+  if (host.length > 1 || authorization.length > 1) {
+    throw new ApiError(400, 'invalid', 'a request has one Host, and one Authorization at most');
+  }
 }
 
 function checkHost(header: string | undefined): void {

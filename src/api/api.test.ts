@@ -213,6 +213,26 @@ describe('the HTTP API', () => {
     }
   });
 
+  test('an error does not repeat at length what it is about', async () => {
+    const { status, body } = await rig.post('/v1/publish', { channel: 'a', data: 1, ['x'.repeat(1 << 20)]: 1 });
+    assert.equal(status, 400);
+    assert.match(body.error.message, /^x{100}… is not known$/);
+    assert.equal(body.error.field, `${'x'.repeat(100)}…`);
+    assert.match((await rig.get(`/${'y'.repeat(9000)}`)).body.error.message, /^there is no \/y{99}…$/);
+  });
+
+  test('two of what may be there once are refused: somebody else may have read the other one', async () => {
+    for (const twice of [
+      'Host: 127.0.0.1\r\nHost: 127.0.0.2',
+      'Host: localhost\r\nAuthorization: x\r\nAuthorization: y',
+    ]) {
+      const socket = connect(rig.port, '127.0.0.1');
+      socket.write(`GET /v1/status HTTP/1.1\r\n${twice}\r\nConnection: close\r\n\r\n`);
+      const answer = (await socket.setEncoding('latin1').toArray()).join('');
+      assert.match(answer, /^HTTP\/1.1 400 .*"a request has one Host, and one Authorization at most"/s);
+    }
+  });
+
   test('status is what the manager says; unknown paths are 404 and wrong methods 405, in JSON', async () => {
     assert.deepEqual((await send('GET', '/v1/status')).body, { pid: 7 });
     const unknown = await send('GET', '/v1/nothing?x');

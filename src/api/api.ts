@@ -24,6 +24,7 @@ import { addPublishRoutes, type PublishRoutesParts } from './routes/publish.js';
 import { addStatusRoutes } from './routes/status.js';
 import { addTraceRoutes } from './routes/trace.js';
 import { FORMATS } from './schemas.js';
+import { Strangers } from './strangers.js';
 
 /** Time for a whole request to arrive, headers and body. */
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -33,7 +34,6 @@ const TIMEOUTS_LOOK_MS = 2_000;
 /** Time without any traffic on a connection. */
 const CONNECTION_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_MS = 30_000;
-const CONNECTIONS_MAX = 1024;
 
 /**
  * Adds routes of one subject. Each route says which right it needs: `config: {require: 'admin'}` (access.ts); who asks is
@@ -81,7 +81,8 @@ export function createApi({ status, host, keys, logger, routes = [], ...parts }:
     frameworkErrors: (error, _request, reply) => answerFrameworkError(error, reply as never),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, formats: FORMATS } },
   });
-  app.server.maxConnections = CONNECTIONS_MAX;
+  const strangers = new Strangers();
+  strangers.watch(app.server);
   // The schemas of answers are the description's; what is sent is what there is.
   app.setSerializerCompiler(() => JSON.stringify);
   const requests = new RequestCounts();
@@ -90,7 +91,7 @@ export function createApi({ status, host, keys, logger, routes = [], ...parts }:
   readNumbers(app);
   addErrorAnswers(app, logger);
   const access = new Access(keys, logger);
-  addAccessChecks(app, access, isLoopback(host));
+  addAccessChecks(app, access, isLoopback(host), strangers);
   addMethodAnswers(app);
 
   // Routes come after what watches them, which is there only when it has been loaded.

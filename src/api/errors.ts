@@ -11,6 +11,8 @@ import { UnansweredError } from '../manager/inquiries.js';
 import type { Logger } from '../manager/logger.js';
 import { FORMAT_RULES, type FormatName } from './schemas.js';
 
+const SHOWN_CHARACTERS = 100;
+
 /** An error that the client is told. */
 export class ApiError extends Error {
   readonly statusCode: number;
@@ -103,7 +105,7 @@ function validationError({ validation, validationContext }: FastifyError): ApiEr
   const problem = validation![0];
   const params = problem.params as { missingProperty?: string; additionalProperty?: string; format?: FormatName };
   const at = fieldName(problem.instancePath);
-  const inner = params.missingProperty ?? params.additionalProperty;
+  const inner = params.missingProperty ?? (params.additionalProperty && shortened(params.additionalProperty));
   const field = inner === undefined ? at : at === '' ? inner : `${at}.${inner}`;
   const subject = field === '' ? `the ${validationContext === 'body' ? 'body' : 'request'}` : field;
   let message = `${subject} ${problem.message}`;
@@ -111,6 +113,11 @@ function validationError({ validation, validationContext }: FastifyError): ApiEr
   else if (params.additionalProperty !== undefined) message = `${subject} is not known`;
   else if (problem.keyword === 'format') message = `${subject} must be ${FORMAT_RULES[params.format!]}`;
   return new ApiError(400, 'invalid', message, { field: field === '' ? undefined : field });
+}
+
+/** Words of a stranger's, as much of them as an answer needs to be understood. */
+export function shortened(text: string): string {
+  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}…`;
 }
 
 /** `/3/channel` of a JSON pointer is `[3].channel`. */

@@ -1,7 +1,7 @@
 /** Answers requests that no route takes: 405 with `Allow` where the path is known, 404 where it is not. */
 
 import type { FastifyInstance } from 'fastify';
-import { ApiError } from './errors.js';
+import { ApiError, shortened } from './errors.js';
 
 /** Register this before the routes, which it watches. */
 export function addMethodAnswers(app: FastifyInstance): void {
@@ -16,11 +16,11 @@ export function addMethodAnswers(app: FastifyInstance): void {
     for (const { pattern, methods } of paths.values()) {
       if (!pattern.test(path)) continue;
       const allow = [...methods].sort().join(', ');
-      throw new ApiError(405, 'method_not_allowed', `${path} takes ${allow}, not ${request.method}`, {
+      throw new ApiError(405, 'method_not_allowed', `${shortened(path)} takes ${allow}, not ${request.method}`, {
         headers: { allow },
       });
     }
-    throw new ApiError(404, 'not_found', `there is no ${path}`);
+    throw new ApiError(404, 'not_found', `there is no ${shortened(path)}`);
   });
 }
 

@@ -26,6 +26,7 @@ import { type Manager, startManager } from './manager.js';
 import type { ServeOptions } from './options.js';
 import { findWorkers, isWorker } from './processes.js';
 import type { ManagerStatus } from './status.js';
+import { serveOptions } from './testing/options.js';
 
 const workerMain = fileURLToPath(new URL('../../test/fakes/worker-main.js', import.meta.url));
 const managerMain = fileURLToPath(new URL('../../test/fakes/manager-main.js', import.meta.url));
@@ -39,45 +40,7 @@ describe('the manager', { skip: ffiProblem ?? false }, () => {
 
   beforeEach(() => {
     runDirectory = mkdtempSync(join(tmpdir(), 'megacomet-manager-'));
-    options = {
-      host: '127.0.0.1',
-      apiHost: '127.0.0.1',
-      apiKeysFile: null,
-      clientPorts: [0],
-      classicPort: 0,
-      apiPort: 0,
-      workers: 2,
-      maxConnections: 100,
-      runDirectory,
-      retention: { seconds: 60, messages: 100, bytes: 1 << 20, totalBytes: 1 << 26 },
-      log: 'memory',
-      dataDirectory: join(runDirectory, 'data'),
-      fsync: 'interval',
-      clientPublish: ['chat/*'],
-      logFormat: 'text',
-      logLevel: 'info',
-      testEcho: false,
-      orphanSeconds: 10,
-      reactor: 'epoll',
-      access: {
-        anonymous: ['*'],
-        tokenSecretFile: null,
-        tokenKeysFile: null,
-        tokenJwksUrl: null,
-        tokenIssuer: null,
-        tokenAudience: null,
-        tokenToleranceSeconds: 5,
-        origins: null,
-      },
-      storms: {
-        drainSeconds: 0,
-        connectionsPerAddress: 0,
-        acceptRate: 0,
-        trustedProxies: [],
-        webhook: null,
-        presenceGraceSeconds: 10,
-      },
-    };
+    options = serveOptions(runDirectory);
     lines = [];
     managers = [];
     others = [];

@@ -11,6 +11,7 @@ export const FILES_AT_A_TIME = Math.min(8, 2 * availableParallelism());
 
 /** What runs by itself, and why. */
 const ALONE = {
+  'src/reactor/run-loop': 'measures pauses of fractions of a millisecond',
   'bench/measure': 'compares the CPU time of a process with what it was told to spend',
   'test/evacuation': 'holds to the even pace of a drain, second by second',
   'test/experiment': 'looks at all namespaces and interfaces, and at how idle the processes are',

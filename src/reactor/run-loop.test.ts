@@ -60,22 +60,22 @@ describe('run loop', { skip: ffiProblem ?? false }, () => {
 
   test('turns of single events are spread out once they are many and sleeping gathers events', async () => {
     // Ten events a millisecond, delivered when the loop comes for them.
-    let deliveredMs = performance.now();
-    const reactor = {
-      turn: () => {
-        const nowMs = performance.now();
-        const events = Math.floor((nowMs - deliveredMs) * 10);
+    const turnsOfMany = () => {
+      let deliveredMs = performance.now();
+      return turnsWithin(300, () => {
+        const events = Math.floor((performance.now() - deliveredMs) * 10);
         deliveredMs += events / 10;
         return Math.max(events, 1);
-      },
-    } as unknown as Reactor;
-    const endMs = performance.now() + 300;
-    let turns = 0;
-    const afterTurn = () => void turns++;
-    await runLoop(reactor, { turnWaitMs: 250, afterTurn, stopped: () => performance.now() > endMs });
+      });
+    };
+    // When another process has the core meanwhile, events gather without sleep too, and the loop does without it for a while. That
+    // only ever adds turns: the fewest of a few rounds are those of a loop that was left alone.
+    const rounds: number[] = [];
+    for (let round = 0; round < 3; round++) rounds.push(await turnsOfMany());
+    const turns = Math.min(...rounds);
     // Without sleep there would be hundreds of thousands; the first 20 ms go without.
     const unpaced = await turnsWithin(20, () => 1);
-    assert(turns < unpaced * 2 + 280, `${turns} turns in 300 ms, ${unpaced} in 20 ms without sleep`);
+    assert(turns < unpaced * 2 + 280, `${rounds} turns in 300 ms, ${unpaced} in 20 ms without sleep`);
   });
 
   test('turns are not spread out where each event waits for the answer to the one before', async () => {
@@ -85,28 +85,27 @@ describe('run loop', { skip: ffiProblem ?? false }, () => {
   });
 
   test('turns that are few are not delayed', async () => {
-    const { reactor } = scripted(Array(1e6).fill(1));
-    const turn = reactor.turn.bind(reactor);
     // One event every 5 ms: 200 a second.
     let due = performance.now();
-    reactor.turn = (waitMs: number) => {
-      due += 5;
-      while (performance.now() < due);
-      return turn(waitMs);
-    };
-    const gaps: number[] = [];
     let endedMs = 0;
-    await runLoop(reactor, {
+    const pauses: number[] = [];
+    const turn = () => {
+      const begunMs = performance.now();
+      if (endedMs > 0) pauses.push(begunMs - endedMs);
+      due = Math.max(due + 5, begunMs);
+      while (performance.now() < due);
+      return 1;
+    };
+    await runLoop({ turn } as unknown as Reactor, {
       turnWaitMs: 250,
       afterTurn: () => {
-        if (endedMs > 0) gaps.push(performance.now() - endedMs);
         endedMs = performance.now();
         return undefined;
       },
-      stopped: () => gaps.length >= 20,
+      stopped: () => pauses.length >= 20,
     });
-    gaps.sort((a, b) => a - b);
-    assert(gaps[10] < 5.2, `half of the gaps are above ${gaps[10]} ms`);
+    pauses.sort((a, b) => a - b);
+    assert(pauses[10] < 0.2, `half of the pauses are above ${pauses[10]} ms`);
   });
 
   test('what afterTurn throws ends the loop', async () => {

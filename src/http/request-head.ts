@@ -45,7 +45,6 @@ export const HEADER_SEC_WEBSOCKET_VERSION = 14;
 export const HEADER_SEC_WEBSOCKET_PROTOCOL = 15;
 export const HEADER_SEC_WEBSOCKET_EXTENSIONS = 16;
 export const HEADER_CONTENT_TYPE = 17;
-/** Of several the last one counts: it is the nearest proxy's. */
 export const HEADER_X_FORWARDED_FOR = 18;
 export const HEADER_SEC_FETCH_SITE = 19;
 
@@ -435,10 +434,6 @@ function parseField(bytes: Uint8Array, start: number, end: number, head: Request
       return OK;
     case HEADER_EXPECT:
       if (listHas(bytes, from, to, WORD_100_CONTINUE)) head.expectContinue = true;
-      return OK;
-    case HEADER_X_FORWARDED_FOR:
-      head.valueStart[header] = from;
-      head.valueEnd[header] = to;
       return OK;
     default:
       return OK;

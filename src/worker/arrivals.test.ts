@@ -134,6 +134,14 @@ describe('a trusted proxy', () => {
     assert.match(rig.forwarded(1, both), /^HTTP\/1\.1 503 /);
   });
 
+  test('may have another one before it, each with a line of its own', () => {
+    const rig = new ArrivalsRig(policy);
+    assert(rig.isServed(9, '192.0.2.1'));
+    rig.connect(1, '10.0.0.1');
+    const lines = `${forward('198.51.100.7')}${forward('192.0.2.1')}${forward('10.0.0.2')}`;
+    assert.match(rig.forwarded(1, lines), /^HTTP\/1\.1 503 /);
+  });
+
   test('is somebody else than a client that says so', () => {
     const rig = new ArrivalsRig(policy);
     assert(rig.isServed(1));

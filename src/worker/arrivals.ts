@@ -11,6 +11,7 @@
  * Refusing costs a row for some seconds and one answer; so a worker answers REFUSALS_PER_SECOND, and resets what is more.
  */
 
+import { listField } from '../http/list-field.js';
 import { HEADER_X_FORWARDED_FOR, isHeadRequest, METHOD_HEAD, type RequestHead } from '../http/request-head.js';
 import { FAILED_TOKENS_MAX, LINGER_MS, REFUSALS_PER_SECOND } from '../limits.js';
 import type { AddressCounts } from '../link/frames.js';
@@ -24,6 +25,8 @@ import type { ConnectionControl } from './connection-control.js';
 import { type Connections, PHASE_REFUSED } from './connections.js';
 import { forwardedFor, Networks } from './networks.js';
 import { TokenStock } from './token-stock.js';
+
+const FORWARDED_FOR = Buffer.from('x-forwarded-for');
 
 /** Why a client is refused; the code of its error. */
 type Reason = 'too_many_connections' | 'rate_limited';
@@ -111,9 +114,9 @@ export class Arrivals implements FailureLimits {
   /** The head of a request has come; where `proxied`. @returns false where it was refused */
   requested(connection: number, bytes: Uint8Array, head: RequestHead): boolean {
     if (this.#ofProxy![connection] === 0) return true;
-    const start = head.valueStart[HEADER_X_FORWARDED_FOR]!;
-    const list = Buffer.from(bytes.buffer, bytes.byteOffset + start, head.valueEnd[HEADER_X_FORWARDED_FOR]! - start);
-    const client = forwardedFor(list.toString('latin1'), this.#proxies);
+    // Some proxies add to the list, others a line of their own.
+    const list = listField(bytes, head, HEADER_X_FORWARDED_FOR, FORWARDED_FOR);
+    const client = forwardedFor(list, this.#proxies);
     if (client === '') this.#addresses!.leave(connection);
     else if (!this.#enter(connection, encodeSocketAddress(client, 0))) {
       this.#answer(connection, 'too_many_connections', head.method === METHOD_HEAD);

@@ -61,12 +61,12 @@ export const PUBLISH = 12;
 export const ANSWER = 13;
 /** JSON ClientChanges (client-changes.ts): clients have come and gone; only where the policy asks for it. */
 export const EVENTS = 14;
+/** Empty: a token names a key that the worker does not have, where keys come from an address. Answered by POLICY, new or as before. */
+export const KEY_UNKNOWN = 15;
 /** JSON {@link AddressCounts}: connections here of addresses that have many, or of which others have some. */
 export const ADDRESSES = 16;
 /** JSON {@link Tokens}: so many more clients will be accepted (src/manager/accept-rate.ts); answered by GRANTED, in parts and later perhaps. */
 export const WANTED = 17;
-/** Empty: a token names a key that the worker does not have, where keys come from an address. Answered by POLICY, new or as before. */
-export const KEY_UNKNOWN = 15;
 
 /** In READ: the end of the log. */
 export const READ_NOW = 0xffff_ffff_ffff;
@@ -100,11 +100,10 @@ export const POSITION = 40;
 export const POLICY = 41;
 /** u32 request, JSON `{op, …}`: a question off the path of publications (questions.ts). Answered by ANSWER, perhaps many turns later. */
 export const ASK = 42;
-
-/** JSON {@link Tokens}: so many may be. */
-export const GRANTED = 44;
 /** JSON {@link AddressCounts}: what the other workers have of these addresses together. */
 export const ELSEWHERE = 43;
+/** JSON {@link Tokens}: so many may be. */
+export const GRANTED = 44;
 
 /** In HISTORY: nothing follows above `upTo` but what FAN_OUT brings. */
 export const HISTORY_COMPLETE = 0;

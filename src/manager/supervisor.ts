@@ -2,8 +2,9 @@
  * Worker processes: spawned, adopted, watched, replaced, stopped.
  *
  * Workers are detached (a session of their own): they outlive the manager, so that its end costs no client, unless it hands them
- * their clients (client-ports.ts): then they end with it. A new manager finds them (processes.ts) and adopts those that dial. Each number 0 … workers-1 is kept alive: a worker that
- * ends is replaced at once; one that ends young again and again is replaced after a delay that doubles from 100 ms.
+ * their clients (client-ports.ts): then they end with it. A new manager finds them (processes.ts) and adopts those that dial. Each
+ * number 0 … workers-1 is kept alive: a worker that ends is replaced at once; one that ends young again and again is replaced after
+ * a delay that doubles from 100 ms.
  * Adopted workers with higher numbers (an earlier serve had more) are kept for their clients and not replaced.
  *
  * A worker is lost when its process has ended, when it has no link for `LINK_TIMEOUT_MS`, or when it has said nothing for

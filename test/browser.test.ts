@@ -172,7 +172,8 @@ function runBrowser(profile: string, url: string): ChildProcess {
   const headless = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-sync'];
   // A port for a debugger that nobody uses keeps it running; otherwise headless Chromium ends with the page loaded.
   const args = [...headless, ...quiet, ...local, `--user-data-dir=${profile}`, '--remote-debugging-port=0', url];
-  return spawn(CHROMIUM!, args, { stdio: 'ignore', detached: true });
+  // It is killed, and leaves what it has in the directory of temporary files.
+  return spawn(CHROMIUM!, args, { stdio: 'ignore', detached: true, env: { ...process.env, TMPDIR: profile } });
 }
 
 describe('a browser', {

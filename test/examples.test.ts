@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium, noChromium } from './chromium.js';
 import { FaultyProxy } from './faulty-proxy.js';
-import { waitFor } from './helpers.js';
+import { temporaryRunDirectory, waitFor } from './helpers.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const names = readdirSync(`${root}/examples`, { withFileTypes: true })
@@ -59,17 +59,24 @@ describe('the examples', () => {
     }
   });
 
-  test('start, serve a page and end at Ctrl-C', async () => {
-    for (const name of names) {
-      const example = await startExample(name);
-      try {
-        const page = await (await fetch(example.url)).text();
-        assert.match(page, /<title>/);
-        const [, module] = /from '(\S+megacomet\.js)'/.exec(page)!;
-        assert.equal((await fetch(module!)).status, 200);
-      } finally {
-        await example.stop();
+  test('start, serve a page, end at Ctrl-C, and leave no file behind', async () => {
+    const temporary = await temporaryRunDirectory();
+    mkdirSync(temporary.path);
+    try {
+      for (const name of names) {
+        const example = await startExample(name, { TMPDIR: temporary.path });
+        try {
+          const page = await (await fetch(example.url)).text();
+          assert.match(page, /<title>/);
+          const [, module] = /from '(\S+megacomet\.js)'/.exec(page)!;
+          assert.equal((await fetch(module!)).status, 200);
+        } finally {
+          await example.stop();
+        }
+        assert.deepEqual(readdirSync(temporary.path), [], name);
       }
+    } finally {
+      await temporary.remove();
     }
   });
 });

@@ -2,6 +2,7 @@
 // publishes; in this example whoever opens the page may, by a form.
 
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,9 @@ import { SignJWT } from 'jose';
 import { serve } from '../serve.mjs';
 
 const secret = randomBytes(32).toString('base64');
-const tokenSecretFile = join(await mkdtemp(join(tmpdir(), 'megacomet-secret-')), 'secret');
+const directory = await mkdtemp(join(tmpdir(), 'megacomet-secret-'));
+process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+const tokenSecretFile = join(directory, 'secret');
 await writeFile(tokenSecretFile, secret, { mode: 0o600 });
 
 /** A name goes into a pattern of channels, where `*` would stand for those of everybody. */

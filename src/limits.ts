@@ -23,6 +23,9 @@ export const MESSAGE_BYTES_MAX = 1 << 20;
 export const BATCH_PUBLICATIONS_MAX = 10_000;
 export const API_BODY_BYTES_MAX = 8 << 20;
 
+/** Publications of one page that is read from the log, however small they are: holds the manager up for some 10 ms. */
+export const PAGE_PUBLICATIONS_MAX = 10_000;
+
 /** A frame on the link: a publication as JSON text with its name, and some room. */
 export const LINK_FRAME_BYTES_MAX = MESSAGE_BYTES_MAX + 4096;
 

@@ -176,8 +176,8 @@ export class LmdbLog implements Log {
     });
   }
 
-  async read(channels: readonly string[], after: number, bytes: number): Promise<Page> {
-    const { rows, upTo, gaps } = this.#retained.select(channels, after, bytes, this.#last);
+  async read(channels: readonly string[], after: number, bytes: number, publications?: number): Promise<Page> {
+    const { rows, upTo, gaps } = this.#retained.select(channels, after, this.#last, bytes, publications);
     return { publications: rows.map((row) => this.#publication(row)), upTo, gaps };
   }
 

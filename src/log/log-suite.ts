@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { PAGE_PUBLICATIONS_MAX } from '../limits.js';
 import { type Log, type LogClock, LogError, type NewPublication, type Retention } from './log.js';
 import { modelRun } from './log-model.js';
 import { CHANNEL_OVERHEAD_BYTES, PUBLICATION_OVERHEAD_BYTES } from './retained.js';
@@ -137,6 +138,22 @@ export function logSuite(name: string, makeLog: MakeLog, seeds: readonly number[
       assert.deepEqual([rest.publications.map(({ sequence }) => sequence), rest.upTo], [[5, 7], 7]);
       assert.deepEqual(await readAll(log, ['a', 'b'], 0, 25), [1, 2, 3, 4, 5, 6, 7]);
     });
+
+    contract(
+      'a page has no more publications than were asked for, or a page may have',
+      { messages: 20_000 },
+      async (log) => {
+        const count = PAGE_PUBLICATIONS_MAX + 5;
+        await log.append(Array.from({ length: count }, () => publication('a', '')));
+        const page = await log.read(['a'], 0, 100, 3);
+        assert.deepEqual([page.publications.map(({ sequence }) => sequence), page.upTo], [[1, 2, 3], 3]);
+        const most = await log.read(['a'], 0, 100, count);
+        assert.deepEqual([most.publications.length, most.upTo], [PAGE_PUBLICATIONS_MAX, PAGE_PUBLICATIONS_MAX]);
+        assert.equal((await log.read(['a'], 0, 100)).upTo, PAGE_PUBLICATIONS_MAX, 'what has no bytes fills a page too');
+        const rest = await log.read(['a'], PAGE_PUBLICATIONS_MAX, 100, 5);
+        assert.deepEqual([rest.publications.length, rest.upTo], [5, count]);
+      },
+    );
 
     contract('an id is appended once on its channel while it is retained', { messages: 2 }, async (log, clock) => {
       const [first] = await log.append([publication('a', '1', 'id')]);

@@ -121,13 +121,14 @@ export interface Log {
 
   /**
    * One page of what was published on the channels after a sequence: at least one publication if there is one, then up to
-   * `bytes` of data.
+   * `bytes` of data and `publications` of them: data may have no bytes at all.
    *
    * @param channels distinct names
    * @param after a sequence; one above `last` gives an empty page up to `last`
+   * @param publications at least 1; PAGE_PUBLICATIONS_MAX without it, and at most
    * @throws LogError (as a rejection) when the data cannot be read
    */
-  read(channels: readonly string[], after: number, bytes: number): Promise<Page>;
+  read(channels: readonly string[], after: number, bytes: number, publications?: number): Promise<Page>;
 
   /**
    * True when `read([channel], after)` would have a publication or a gap. Cheap (no allocation, no access to the disk):

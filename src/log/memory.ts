@@ -79,8 +79,8 @@ export class MemoryLog implements Log {
     return Promise.resolve(places);
   }
 
-  read(channels: readonly string[], after: number, bytes: number): Promise<Page> {
-    const { rows, upTo, gaps } = this.#retained.select(channels, after, bytes, this.#last);
+  read(channels: readonly string[], after: number, bytes: number, publications?: number): Promise<Page> {
+    const { rows, upTo, gaps } = this.#retained.select(channels, after, this.#last, bytes, publications);
     return Promise.resolve({ publications: rows.map((row) => this.#at(row)), upTo, gaps });
   }
 

@@ -20,6 +20,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { PAGE_PUBLICATIONS_MAX } from '../limits.js';
 import { ChannelTable } from './channel-table.js';
 import type { GapMarks } from './gap-marks.js';
 import type { Gap, LogCounters, Retention } from './log.js';
@@ -229,7 +230,14 @@ export class Retained {
   }
 
   /** The rows and gaps of a page; see Log.read. */
-  select(channels: readonly string[], after: number, bytes: number, last: number): Selection {
+  select(
+    channels: readonly string[],
+    after: number,
+    last: number,
+    bytes: number,
+    publications = PAGE_PUBLICATIONS_MAX,
+  ): Selection {
+    const rowsMax = Math.min(publications, PAGE_PUBLICATIONS_MAX);
     const bound = this.#rowAfter(after);
     const heap = new RowHeap();
     const gaps: Gap[] = [];
@@ -245,7 +253,7 @@ export class Retained {
     let total = 0;
     for (let row = heap.top; row !== -1; row = heap.top) {
       total += this.#length[row]!;
-      if (rows.length > 0 && total > bytes) break;
+      if (rows.length > 0 && (total > bytes || rows.length >= rowsMax)) break;
       rows.push(row);
       heap.replaceTop(this.#next[row]!);
     }

@@ -71,7 +71,7 @@ export class Tracer {
     const { server, log } = this.#parts;
     const [{ answers, missing }, page] = await Promise.all([
       server.askAll('trace', { sequence, channel, client }, TIMEOUT_MS),
-      log.read([channel], sequence - 1, 1),
+      log.read([channel], sequence - 1, 1, 1),
     ]);
     const byWorker = new Map(answers.map(({ worker, answer }) => [worker, answer]));
     const workers = record.workers.map(({ worker, via }) =>

@@ -200,21 +200,18 @@ async function readHistory(
   // A cursor of another log, or one that this log has not come to: all of that history is lost.
   const foreign = !start && (!after.isOf(Buffer.from(log.epoch)) || after.position > log.last);
   const from = start || foreign ? 0 : after.position;
-  const page = await log.read([channel], from, HISTORY_BYTES);
-  const publications = page.publications.slice(0, limit);
-  const isCut = publications.length < page.publications.length;
-  const end = isCut ? publications.at(-1)!.sequence : page.upTo;
+  const page = await log.read([channel], from, HISTORY_BYTES, limit);
   // What was dropped before somebody asks for the start is no gap.
   const lost = start || foreign ? undefined : page.gaps[0]?.sequence;
   const cursorAt = (sequence: number) => formatCursor(log.epoch, sequence);
   const answer = {
-    cursor: cursorAt(end),
-    ...((isCut || end < log.last) && { more: true }),
+    cursor: cursorAt(page.upTo),
+    ...(page.upTo < log.last && { more: true }),
     ...(foreign && { gap: [{ cursor: cursorAt(0) }] }),
     ...(lost !== undefined && { gap: [{ channel, cursor: cursorAt(from), lost: cursorAt(lost) }] }),
   };
   const name = JSON.stringify(channel);
-  const messages = publications.map(({ sequence, kind, data, timeMs }) =>
+  const messages = page.publications.map(({ sequence, kind, data, timeMs }) =>
     messageText(FORMAT_POLL, { cursor: cursorAt(sequence), channel: name, data: dataJson(kind, data), timeMs }),
   );
   return `{"messages":[${messages.join(',')}],${JSON.stringify(answer).slice(1)}`;

@@ -23,10 +23,10 @@ export class SlowLog extends MemoryLog {
     return super.append(batch);
   }
 
-  override async read(channels: readonly string[], after: number, bytes: number): Promise<Page> {
+  override async read(...wanted: Parameters<MemoryLog['read']>): Promise<Page> {
     for (let n = this.#turns(); n > 0; n--) await turn();
     if (this.failing === 'read') throw new LogError('ELOGIO', 'the disk fails', 'replace it');
-    const page = await super.read(channels, after, bytes);
+    const page = await super.read(...wanted);
     for (let n = this.#turns(); n > 0; n--) await turn();
     return page;
   }

@@ -102,6 +102,8 @@ describe('a drain', () => {
     await settled(server, 1);
     const workers = await server.workerPids();
     const draining = runCommand(['drain', '--run-dir', server.runDirectory, '--seconds', '2']);
+    // Whoever knocks before that would be counted.
+    await waitFor('all workers know', async () => (await server.status()).drain?.connections === 2);
     await waitFor('the port is free', () => isRefused(port));
     health.socket.write('GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n');
     // Its connection may be ended before it asks, which is an answer too.

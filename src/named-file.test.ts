@@ -25,6 +25,11 @@ describe('a file that an operator names', () => {
     assert.throws(() => readNamedFile(path, 9, refused), { message: 'it has 10 bytes, of 9 at most', code: 'none' });
   });
 
+  test('without an end is not read to its end', { skip: process.platform === 'win32' }, () => {
+    assert.throws(() => readNamedFile('/dev/zero', 200_000, refused), { message: 'it has more than 200000 bytes' });
+    assert.equal(readNamedFile('/dev/null', 10, refused).length, 0);
+  });
+
   test('that cannot be read is refused in words, with the code of the system', () => {
     const missing = { message: 'there is no such file', code: 'ENOENT' };
     assert.throws(() => readNamedFile(join(directory, 'missing'), 10, refused), missing);

@@ -1,7 +1,9 @@
 /** Files that an operator names by an option: read whole, within a bound. Where one cannot be read, the reason is in words. */
 
 import { isUtf8 } from 'node:buffer';
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+
+const CHUNK_BYTES = 64 << 10;
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
@@ -21,15 +23,35 @@ export function readNamedFile(
   refused: (reason: string, code?: string) => Error,
 ): Buffer {
   let size: number;
+  let bytes: Buffer | null;
   try {
     size = statSync(path).size;
-    if (size <= bytesMax) return readFileSync(path);
+    bytes = size > bytesMax ? null : readUpTo(path, bytesMax + 1);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     throw refused(REASONS[code] ?? message, code);
   }
-  throw refused(`it has ${size} bytes, of ${bytesMax} at most`);
+  if (bytes === null) throw refused(`it has ${size} bytes, of ${bytesMax} at most`);
+  if (bytes.length > bytesMax) throw refused(`it has more than ${bytesMax} bytes`);
+  return bytes;
+}
+
+/** What a file says of its size may be nothing: a device, a pipe and /proc have 0. */
+function readUpTo(path: string, bytesMax: number): Buffer {
+  const chunks: Buffer[] = [];
+  const file = openSync(path, 'r');
+  try {
+    for (let left = bytesMax; left > 0; left -= chunks.at(-1)!.length) {
+      const chunk = Buffer.alloc(Math.min(left, CHUNK_BYTES));
+      const count = readSync(file, chunk);
+      if (count === 0) break;
+      chunks.push(chunk.subarray(0, count));
+    }
+  } finally {
+    closeSync(file);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** As {@link readNamedFile}, its text. Decoded leniently, a wrong byte would make other names of those in it. */

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { findWorkers } from '../manager/processes.js';
+import { findWorkers, isEnding } from '../manager/processes.js';
 import { signalManager } from '../manager/run-directory.js';
 import { signal } from '../platform/signal.js';
 import { OperatorError } from './errors.js';
@@ -37,10 +37,14 @@ export function stopCommand(): Command {
  * @throws OperatorError where a process does not end even when killed
  */
 async function stop(runDirectory: string): Promise<string> {
+  const seen = new Set<number>();
   const running = async () => {
     const manager = await findManager(runDirectory);
     const workers = workerPids(runDirectory);
-    return manager === null ? workers : [manager.pid, ...workers];
+    const living = manager === null ? workers : [manager.pid, ...workers];
+    for (const pid of living) seen.add(pid);
+    // The next server may want their ports.
+    return [...living, ...[...seen].filter(isEnding)];
   };
   const manager = await findManager(runDirectory);
   if (manager === null) await assertNotEmbedded(runDirectory, 'stop');

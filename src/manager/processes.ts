@@ -33,6 +33,23 @@ export function findWorkers(runDirectory: string): WorkerProcess[] {
   return found;
 }
 
+/**
+ * True while a process ends: its memory, and with it its arguments, is gone already, but its sockets may be open still. (An ended one
+ * that nobody has waited for is a zombie, which has nothing.)
+ */
+export function isEnding(pid: number): boolean {
+  try {
+    if (readFileSync(`/proc/${pid}/cmdline`, 'latin1') !== '') return false;
+    // proc(5): the state follows the program's name in brackets.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES' || code === 'EPERM') return false;
+    throw error;
+  }
+}
+
 /** True while the process lives and is a worker of the run directory. */
 export function isWorker(pid: number, runDirectory: string): boolean {
   return workerOf(pid, runDirectory) !== null;

@@ -1,5 +1,5 @@
 /**
- * Rates out of counters that are told about once a second, at moments of their teller's choosing.
+ * Rates out of counters that are told about once a second (by a worker at rest every five), at moments of their teller's choosing.
  *
  * Whoever looks once a second too sees now no new report and now two, so a difference between two looks would flicker between
  * nothing and double. Here the difference between two reports is divided by the time between them, and holds until the next.

@@ -80,8 +80,8 @@ describe('viewers', () => {
     assert.deepEqual([name, (JSON.parse(data) as Snapshot).point.sse], ['snapshot', 2.123]);
   });
 
-  test('however many look, there is one look a second; while nobody does, one in five', async () => {
-    mock.timers.tick(20_000);
+  test('however many look, there is one look a second; while nobody does, one in ten', async () => {
+    mock.timers.tick(40_000);
     assert.equal(sampler.looks, 1 + 4);
     const seen = await Promise.all([view(), view(), view()]);
     for (const { next } of seen) {

@@ -1,7 +1,7 @@
 /**
  * Everybody who has the dashboard open: one snapshot is made and encoded for all of them, about once a second, and goes into
- * the history too. While nobody looks a point is taken every IDLE_LOOKS seconds, so that the charts of whoever comes next
- * are not empty.
+ * the history too. While nobody looks a point is taken every IDLE_MS and nothing wakes the manager for it in between: enough for
+ * the charts of whoever comes next.
  */
 
 import { EventStream, encodeEvent, type Output } from './event-stream.js';
@@ -11,7 +11,7 @@ import type { Snapshot } from './shared/snapshot.js';
 
 export const VIEWERS_MAX = 32;
 const LOOK_MS = 1000;
-const IDLE_LOOKS = 5;
+const IDLE_MS = 10_000;
 /** A snapshot younger than this is good enough for a viewer who comes. */
 const FRESH_MS = 900;
 
@@ -24,7 +24,6 @@ export class Viewers {
   readonly #historyMs: number;
   readonly #streams = new Set<EventStream>();
   #timer: NodeJS.Timeout | null = null;
-  #looks = 0;
   #latest: { snapshot: Snapshot; atMs: number } | null = null;
 
   /** @param historyMs how much of the past a viewer is given */
@@ -41,13 +40,13 @@ export class Viewers {
   /** Begins to look. */
   start(): void {
     this.#look();
-    this.#timer = setInterval(() => this.#turn(), LOOK_MS);
-    this.#timer.unref();
+    this.#lookEvery(IDLE_MS);
   }
 
   /** Ends all streams, and looks no more. */
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
     this.endStreams();
   }
 
@@ -60,16 +59,29 @@ export class Viewers {
     if (this.#streams.size >= VIEWERS_MAX) return false;
     if (this.#latest === null || performance.now() - this.#latest.atMs > FRESH_MS) this.#look();
     const { snapshot } = this.#latest!;
-    const stream = new EventStream(response, () => this.#streams.delete(stream));
+    const stream = new EventStream(response, () => this.#remove(stream));
+    if (this.#streams.size === 0) this.#lookEvery(LOOK_MS);
     this.#streams.add(stream);
     stream.send(encodeEvent('history', rounded(this.#ring.history(snapshot.timeMs - this.#historyMs))));
     stream.send(encodeEvent('snapshot', rounded(snapshot)));
     return true;
   }
 
+  #remove(stream: EventStream): void {
+    this.#streams.delete(stream);
+    if (this.#streams.size === 0 && this.#timer !== null) this.#lookEvery(IDLE_MS);
+  }
+
+  #lookEvery(intervalMs: number): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#turn(), intervalMs).unref();
+  }
+
   #turn(): void {
-    this.#looks++;
-    if (this.#streams.size === 0 && this.#looks % IDLE_LOOKS !== 0) return;
+    if (this.#streams.size === 0) {
+      this.#look();
+      return;
+    }
     const event = encodeEvent('snapshot', rounded(this.#look()));
     for (const stream of this.#streams) stream.send(event);
   }

@@ -37,7 +37,7 @@ export const WAITING = 2;
 export const NOT_WAITING = 3;
 /** u48 sequence, u32 receivers: verdict on one DELIVER. Receivers counts connections that were handed it whole. */
 export const DELIVERED = 4;
-/** JSON WorkerStats (stats.ts): about once a second. */
+/** JSON WorkerStats (stats.ts): about once a second, of a worker at rest every five. */
 export const STATS = 5;
 /** Empty: the listening sockets have been passed over `listeners.sock` (SCM_RIGHTS, one datagram). */
 export const LISTENERS_SENT = 6;

@@ -1,4 +1,7 @@
-/** What a worker tells its manager about once a second: the payload of STATS (frames.ts). Counters count from the worker's start. */
+/**
+ * What a worker tells its manager about once a second, and every five where nothing but its CPU and memory has changed: the payload of
+ * STATS (frames.ts). Counters count from the worker's start.
+ */
 
 import { DELIVERY_BOUNDS_MS, type LatencyCounts, LatencyHistogram } from '../latency-histogram.js';
 

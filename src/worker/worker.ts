@@ -37,6 +37,7 @@ import { Drain } from './drain.js';
 import { handedClients } from './handed-clients.js';
 import { ManagerLink } from './manager-link.js';
 import { type Handlers, Questions } from './questions.js';
+import { ReportPace } from './report-pace.js';
 import { Subscriptions } from './subscriptions.js';
 import { trace } from './trace.js';
 
@@ -74,6 +75,7 @@ export class Worker implements ReactorEvents {
   #stopByMs = 0;
   #dialAtMs = 0;
   #statsAtMs = 0;
+  readonly #reportPace = new ReportPace();
   #changesAtMs = 0;
   #managerSeenMs: number;
 
@@ -120,6 +122,7 @@ export class Worker implements ReactorEvents {
       sendListeners: (path) => this.#sendListeners(path),
       stop: () => this.stop(),
       lost: () => {
+        this.#reportPace.forget();
         this.#questions.forget();
         this.#clients.arrivals.managerLost();
         this.#clients.managerLost();
@@ -278,7 +281,7 @@ export class Worker implements ReactorEvents {
         this.#drainReported = this.#drain.finished;
         this.#statsAtMs = nowMs + STATS_MS;
         this.#absences.expire(nowMs);
-        this.#reportStats();
+        this.#reportStats(nowMs);
         this.#memory.tick(nowMs);
       }
       const flushInMs = this.#link.flush(nowMs);
@@ -316,20 +319,24 @@ export class Worker implements ReactorEvents {
     this.#link.dial();
   }
 
-  #reportStats(): void {
-    const { user, system } = process.cpuUsage();
-    this.#link.stats({
+  #reportStats(nowMs: number): void {
+    const figures = {
       connections: this.#connections.held,
       waiting: this.#waiters.size,
       subscriptions: this.#subscribers.size,
       channels: this.#waiters.channels + this.#subscribers.channels,
       accepting: this.#accepting && !this.#drain.begun && this.#connections.held < this.#config.maxConnections,
       drain: this.#drain.finished ? 'finished' : this.#drain.begun ? 'draining' : 'none',
+      ...this.#clients.counters,
+    } as const;
+    if (!this.#reportPace.due(figures, nowMs)) return;
+    const { user, system } = process.cpuUsage();
+    this.#link.stats({
+      ...figures,
       cpuUserSeconds: user / 1e6,
       cpuSystemSeconds: system / 1e6,
       memoryBytes: ownMemoryBytes(),
       startMemoryBytes: this.#startMemoryBytes,
-      ...this.#clients.counters,
     });
   }
 

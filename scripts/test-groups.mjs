@@ -37,17 +37,8 @@ const SAME_ON_ANY_NODE = {
   'test/security-doc': 'of a document',
 };
 
-/**
- * What does depend on the version although SAME_ON_ANY_NODE names its folder: system calls, mapped memory, the event loop. Not
- * src/linux/memory-at-rest: Node 24 and 26 give back little of what Node 20 does, which is not mended yet.
- */
-const NEAR_TO_NODE = [
-  'src/linux/linux',
-  'src/linux/socket-address',
-  'src/reactor/',
-  'src/log/lmdb',
-  'src/client/client',
-];
+/** What does depend on the version although SAME_ON_ANY_NODE names its folder: system calls, mapped memory, the event loop. */
+const NEAR_TO_NODE = ['src/linux/', 'src/reactor/', 'src/log/lmdb', 'src/client/client'];
 
 const isNamed = (file, names) => names.some((name) => file.startsWith(`dist${sep}${name.replaceAll('/', sep)}`));
 

@@ -18,6 +18,8 @@ export const PUBLICATION_ID_BYTES_MAX = 128;
 
 /** Data of one publication. */
 export const MESSAGE_BYTES_MAX = 1 << 20;
+/** Arrays and objects within each other in the data of one publication: most parsers that receive it take as much. */
+export const DATA_NESTING_MAX = 1000;
 
 /** Publications in one batch, and the size of an API request: a batch of small ones or a few large. */
 export const BATCH_PUBLICATIONS_MAX = 10_000;

@@ -1,5 +1,6 @@
 /** Publications as applications write them, and what they are told of each: for all routes that publish. */
 
+import { jsonText } from '../json-text.js';
 import { BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
 import type { NewPublication } from '../log/log.js';
@@ -112,7 +113,7 @@ export function encodePublication(
   prefix: string,
 ): NewPublication {
   const text = typeof data === 'string';
-  const encoded = Buffer.from(text ? data : jsonText(data, `${prefix}data`));
+  const encoded = Buffer.from(text ? data : dataText(data, `${prefix}data`));
   if (encoded.length > MESSAGE_BYTES_MAX) {
     const message = `data must have at most ${MESSAGE_BYTES_MAX} bytes, it has ${encoded.length}`;
     throw new ApiError(413, 'too_large', message, { field: `${prefix}data` });
@@ -120,15 +121,10 @@ export function encodePublication(
   return { channel, kind: text ? KIND_TEXT : KIND_JSON, data: encoded, ...(id !== undefined && { id }) };
 }
 
-/** JSON.parse takes what is nested to any depth, JSON.stringify only what fits the stack. */
-function jsonText(data: unknown, field: string): string {
-  try {
-    const text = JSON.stringify(data) as string | undefined;
-    if (text !== undefined) return text;
-    // An object that says of itself that it is nothing (toJSON).
-    throw new ApiError(400, 'invalid', `${field} is nothing that JSON can say`, { field });
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new ApiError(400, 'invalid', `${field} is nested too deeply`, { field });
-  }
+function dataText(data: unknown, field: string): string {
+  const text = jsonText(data);
+  if (typeof text === 'string') return text;
+  // An object may say of itself that it is nothing (toJSON).
+  const what = text === null ? 'is nested too deeply' : 'is nothing that JSON can say';
+  throw new ApiError(400, 'invalid', `${field} ${what}`, { field });
 }

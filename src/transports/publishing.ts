@@ -5,6 +5,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { CHANNEL_NAME_RULE, isChannelName } from '../channel-name.js';
+import { jsonText } from '../json-text.js';
 import { BATCH_PUBLICATIONS_MAX, MESSAGE_BYTES_MAX, PUBLICATION_ID_BYTES_MAX } from '../limits.js';
 import { KIND_JSON, KIND_TEXT } from '../link/frames.js';
 
@@ -115,7 +116,8 @@ export function publicationOf(
   }
   const isText = typeof data === 'string';
   const text = isText ? data : jsonText(data);
-  if (text === undefined) return invalid(`${fieldOf(prefix, 'data')} is nested too deeply`, fieldOf(prefix, 'data'));
+  // Parsed JSON is never undefined.
+  if (text == null) return invalid(`${fieldOf(prefix, 'data')} is nested too deeply`, fieldOf(prefix, 'data'));
   const bytes = Buffer.from(text);
   if (bytes.length > MESSAGE_BYTES_MAX) {
     const field = fieldOf(prefix, 'data');
@@ -128,16 +130,6 @@ export function publicationOf(
 function isPublicationId(id: unknown): id is string {
   if (typeof id !== 'string' || id === '' || id.length > PUBLICATION_ID_BYTES_MAX) return false;
   return Buffer.byteLength(id) <= PUBLICATION_ID_BYTES_MAX && !/\p{Surrogate}/u.test(id);
-}
-
-/** JSON.parse takes what is nested to any depth, JSON.stringify only what fits the stack. */
-function jsonText(data: unknown): string | undefined {
-  try {
-    return JSON.stringify(data);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    return undefined;
-  }
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

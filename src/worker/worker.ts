@@ -327,6 +327,7 @@ export class Worker implements ReactorEvents {
       channels: this.#waiters.channels + this.#subscribers.channels,
       accepting: this.#accepting && !this.#drain.begun && this.#connections.held < this.#config.maxConnections,
       drain: this.#drain.finished ? 'finished' : this.#drain.begun ? 'draining' : 'none',
+      startMemoryBytes: this.#startMemoryBytes,
       ...this.#clients.counters,
     } as const;
     if (!this.#reportPace.due(figures, nowMs)) return;
@@ -336,7 +337,6 @@ export class Worker implements ReactorEvents {
       cpuUserSeconds: user / 1e6,
       cpuSystemSeconds: system / 1e6,
       memoryBytes: ownMemoryBytes(),
-      startMemoryBytes: this.#startMemoryBytes,
     });
   }
 

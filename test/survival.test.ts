@@ -172,6 +172,7 @@ describe('a manager that is killed', () => {
         return now.length === 2 && !now.includes(pids[0]);
       });
       process.kill(pids[1], 'SIGKILL');
+      await waitFor('its end to be seen', async () => !(await server.workerPids()).includes(pids[1]));
       // A dying worker may still have taken a client along; it comes again, as clients do.
       const late = await waitFor('a poll that is held', async () => {
         const client = await poll(server.ports.client, 'late');

@@ -11,7 +11,11 @@ const nested = (depth: number, around: (inner: unknown) => unknown, inner: unkno
 
 describe('data as JSON', () => {
   test('may be nested as deeply as the limit says, and no deeper', () => {
-    const ways = [(inner: unknown) => [inner], (inner: unknown) => ({ a: inner }), (inner: unknown) => ['[', inner, '}']];
+    const ways = [
+      (inner: unknown) => [inner],
+      (inner: unknown) => ({ a: inner }),
+      (inner: unknown) => ['[', inner, '}'],
+    ];
     for (const around of ways) {
       const data = nested(DATA_NESTING_MAX, around);
       assert.equal(jsonText(data), JSON.stringify(data));

@@ -389,9 +389,13 @@ export function reactorContract(
       h.send(full.connection, pattern(BIG_BYTES));
       full.peer.socket.end();
       await h.settle();
-      let events = 0;
-      for (let i = 0; i < 5; i++) events += await h.turn(5);
-      assert.equal(events, 0);
+      // On a busy machine the end of the last one may come later than that; what must not be is that events come again and again.
+      let quietTurns = 0;
+      for (let i = 0; i < 100 && quietTurns < 5; i++) {
+        quietTurns = (await h.turn(5)) === 0 ? quietTurns + 1 : 0;
+        await yieldToNode();
+      }
+      assert.equal(quietTurns, 5);
     });
 
     contract('a refused connection is reported once, by the result or by closed', async (h) => {

@@ -143,7 +143,7 @@ describe('the manager', { skip: ffiProblem ?? false }, () => {
 
   test('a worker that stands still is replaced; one that reports is not', async () => {
     const logger = createLogger((line) => lines.push(line));
-    const manager = await startManager({ ...options, workers: 1 }, { logger, workerMain, silenceMs: 500 });
+    const manager = await startManager({ ...options, workers: 1 }, { logger, workerMain, silenceMs: 2000 });
     managers.push(manager);
     await until(() => linked(manager).length === 1);
     const [still] = pids();
@@ -154,7 +154,7 @@ describe('the manager', { skip: ffiProblem ?? false }, () => {
     const [next] = pids();
     await until(() => linked(manager).some(({ pid }) => pid !== next));
     const [reporting] = pids();
-    await delay(1200);
+    await delay(3500);
     assert.deepEqual(pids(), [reporting]);
   });
 

@@ -244,6 +244,7 @@ export class Manager {
     }
     this.#dashboard.start();
     this.#sweep = setInterval(() => {
+      this.#supervisor.tick(SWEEP_MS);
       this.#log.expire();
       this.#queue.sweep();
       this.#fanOut.sweep();

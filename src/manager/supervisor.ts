@@ -23,8 +23,18 @@ import type { Logger } from './logger.js';
 import { findWorkers, isWorker, type WorkerProcess } from './processes.js';
 import type { WorkerLink } from './worker-link.js';
 
-/** What makes a worker's heap small: it allocates next to nothing, so a young generation of 1 MB is ample. */
-export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=1', '--single-threaded-gc'];
+/**
+ * What makes a worker small. It allocates next to nothing, so a young generation of 1 MB is ample; it gives memory back by itself
+ * when it rests (memory-at-rest.ts), so V8 need not look for the time; and one thread beside its own is enough to compile.
+ */
+export const NODE_FLAGS: readonly string[] = [
+  '--max-semi-space-size=1',
+  '--single-threaded-gc',
+  '--no-memory-reducer',
+  '--v8-pool-size=1',
+];
+/** … and one for libuv: reading modules at the start, and verifying tokens. There are as many workers as processors. */
+const ENVIRONMENT = { UV_THREADPOOL_SIZE: '1' };
 
 /** How long a new manager waits for the workers of an earlier one to dial; they try every 200 ms. */
 export const ADOPTION_MS = 1000;
@@ -36,9 +46,8 @@ const SILENCE_MS = 30_000;
 const YOUNG_MS = 10_000;
 const RESTART_DELAY_FIRST_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;
-/** How often workers are looked at; and how often where all are children that have a link: their end tells of itself. */
+/** How often those are looked at whose end does not tell of itself: adopted ones, and any without a link. */
 const WATCH_MS = 100;
-const CALM_WATCH_MS = 1000;
 /** How long a start waits for workers to be there before it goes on without. */
 const READY_MS = 1500;
 /** How long workers may take to finish what they are sending. */
@@ -136,7 +145,6 @@ export class Supervisor {
     this.#ports = ports;
     this.#state = 'running';
     for (let worker = 0; worker < this.#options.workers; worker++) if (!this.#workers.has(worker)) this.#spawn(worker);
-    this.#watchLater();
   }
 
   /** Waits until every worker has dialled, so that who connects next is served at once; at most 1.5 s. */
@@ -162,7 +170,7 @@ export class Supervisor {
   async stop(which: 'all' | 'children'): Promise<void> {
     const workers = [...this.#workers.values()].filter(({ child }) => which === 'all' || child !== null);
     this.#state = which === 'all' ? 'stopping' : 'detached';
-    if (this.#watch !== null) clearTimeout(this.#watch);
+    this.#endWatch();
     this.#cancelRestarts();
     await this.#end(workers);
   }
@@ -218,6 +226,7 @@ export class Supervisor {
         detached: this.#ports.outliveManager,
         windowsHide: true,
         cwd: '/',
+        env: { ...ENVIRONMENT, ...process.env },
         stdio: ['ignore', 'inherit', 'inherit', ...stdio],
       });
     } catch (error) {
@@ -273,39 +282,45 @@ export class Supervisor {
   }
 
   /**
-   * Looks after workers that stand still, and after those without a link: adopted ones are not our children, so nobody
-   * tells us that they ended. Silence is counted in looks, so that none is charged with a time when we stood still.
+   * Called about once a second while workers run. Ends those that stand still. Silence is counted in calls, so that nobody is charged
+   * with a time when we stood still ourselves.
+   *
+   * @param sinceMs since the last call, as it was planned
    */
-  #watchLater(): void {
-    const workers = [...this.#workers.values()];
-    const calm = workers.every(({ worker, child }) => child !== null && this.#server.links.has(worker));
-    const afterMs = calm ? Math.min(CALM_WATCH_MS, this.#silenceMs / 5) : WATCH_MS;
-    this.#watch = setTimeout(() => {
-      this.#look(afterMs);
-      this.#watchLater();
-    }, afterMs);
-  }
-
-  get #silenceMs(): number {
-    return this.#options.silenceMs ?? SILENCE_MS;
-  }
-
-  /** @param sinceMs since the last look, as it was planned: if the manager stood still itself, nobody was silent */
-  #look(sinceMs: number): void {
-    const nowMs = performance.now();
+  tick(sinceMs: number): void {
     for (const known of [...this.#workers.values()]) {
       const link = this.#server.links.get(known.worker);
-      if (link !== undefined) {
-        link.silentMs += sinceMs;
-        if (link.silentMs < this.#silenceMs) continue;
-        link.silentMs = 0;
-        this.#kill(known, 'it says nothing');
-      } else if (known.child === null && !this.#lives(known)) this.#ended(known.worker, 'it is gone');
+      if (link === undefined) continue;
+      link.silentMs += sinceMs;
+      if (link.silentMs < (this.#options.silenceMs ?? SILENCE_MS)) continue;
+      link.silentMs = 0;
+      this.#kill(known, 'it says nothing');
+    }
+    if (!this.#calm) this.#watch ??= setInterval(() => this.#look(), WATCH_MS);
+  }
+
+  /** All workers are children that have a link. */
+  get #calm(): boolean {
+    return [...this.#workers.values()].every(({ worker, child }) => child !== null && this.#server.links.has(worker));
+  }
+
+  /** Looks after workers without a link: adopted ones are not our children, so nobody tells us that they ended. */
+  #look(): void {
+    const nowMs = performance.now();
+    for (const known of [...this.#workers.values()]) {
+      if (this.#server.links.has(known.worker)) continue;
+      if (known.child === null && !this.#lives(known)) this.#ended(known.worker, 'it is gone');
       else if (nowMs - known.unlinkedMs > LINK_TIMEOUT_MS) {
         this.#kill(known, 'it has no link');
         known.unlinkedMs = nowMs;
       }
     }
+    if (this.#calm) this.#endWatch();
+  }
+
+  #endWatch(): void {
+    if (this.#watch !== null) clearInterval(this.#watch);
+    this.#watch = null;
   }
 
   /** The number of a child that we have not waited for cannot be anybody else's; that of an adopted worker can. */

@@ -3,7 +3,7 @@
  *
  * Several workers watch the same listeners, with EPOLLEXCLUSIVE so that a client wakes one of them and not all. That has a
  * hazard: if the one that was woken does not accept (it is full, paused or has crashed), the client waits in the queue
- * and nobody is woken for it again. Therefore every reactor also looks into the queues by itself, twice a second.
+ * and nobody is woken for it again. Therefore every reactor also looks into the queues by itself, once a second.
  *
  *     paused ──resume──► idle ──arm──► armed ──capacity or resources run out──► stopped
  *       ▲                                 │                                        │
@@ -30,7 +30,7 @@ export const LISTENER_GENERATION = 0x10000;
 
 /** Clients accepted in one turn, all listeners together: those who are connected must not wait long for a flood. */
 const ACCEPTS_PER_TURN = 128;
-const LOOK_INTERVAL_MS = 500;
+const LOOK_INTERVAL_MS = 1000;
 
 /** What the listeners need of their reactor. */
 interface Owner {

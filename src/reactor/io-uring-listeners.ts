@@ -13,7 +13,7 @@
  *
  * Accepts that wait are exclusive waiters of the listener: a client wakes one of them, in whatever process. If that process
  * is stopped, pausing or crashing, the client stays in the queue and nobody is woken for it again. Therefore every reactor
- * also looks at the length of the queues by itself, twice a second.
+ * also looks at the length of the queues by itself, once a second.
  *
  *     paused ──resume──► accepting ──no free slot, or resources run out──► stopped
  *       ▲                    │                                              │
@@ -31,7 +31,7 @@ import type { ReactorEvents } from './reactor.js';
 const BATCH_MAX = 64;
 /** Near its capacity the reactor keeps three slots free for each one that waits for a client of one of the listeners. */
 const FREE_SHARE = 4;
-const LOOK_INTERVAL_MS = 500;
+const LOOK_INTERVAL_MS = 1000;
 
 /** What the listeners need of their reactor. */
 interface Owner {

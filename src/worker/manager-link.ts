@@ -5,7 +5,7 @@
  */
 
 import { join } from 'node:path';
-import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_PENDING_BYTES_MAX } from '../limits.js';
+import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_FEW_BYTES, LINK_PENDING_BYTES_MAX } from '../limits.js';
 import type { ClientChanges } from '../link/client-changes.js';
 import { FrameReader, readJson, readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
@@ -100,7 +100,10 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
   #established = false;
   /** Something was reported that is waited for. */
   #urgent = false;
-  #flushedMs = 0;
+  /** Before this nothing is written, unless it is urgent or much. */
+  #dueMs = 0;
+  /** What is to be written next has waited since an earlier turn. */
+  #gathering = false;
 
   constructor(reactor: Reactor, buffers: SendBuffers, runDirectory: string, orders: LinkOrders) {
     this.#reactor = reactor;
@@ -133,6 +136,7 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
     this.#writer.json(HELLO, this.#orders.hello());
     this.#orders.announce();
     this.#writer.frame(HELLO_END);
+    this.#urgent = true;
   }
 
   receivedBytes(bytes: Uint8Array, start: number, end: number): void {
@@ -144,6 +148,7 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
     this.connection = NO_CONNECTION;
     this.#established = false;
     this.#urgent = false;
+    this.#gathering = false;
     this.#writer.take();
     this.#orders.lost();
   }
@@ -224,15 +229,21 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
 
   /**
    * Writes what was reported, but not oftener than every LINK_BATCH_MS, so that in a flood of clients the manager is not
-   * woken for each of them. What a publisher waits for, and what comes after a rest, goes at once.
+   * woken for each of them. What a publisher waits for goes at once, and so does what comes after a rest, unless it is the beginning
+   * of a flood.
    *
    * @returns after how many ms to call again, or undefined when nothing is left
    */
   flush(nowMs: number): number | undefined {
-    if (this.#writer.length === 0) return undefined;
-    const waitMs = this.#flushedMs + LINK_BATCH_MS - nowMs;
-    if (waitMs > 0 && !this.#urgent && this.#writer.length < LINK_BATCH_BYTES) return Math.ceil(waitMs);
-    this.#flushedMs = nowMs;
+    const bytes = this.#writer.length;
+    if (bytes === 0) return undefined;
+    if (!this.#urgent && bytes < LINK_BATCH_BYTES) {
+      if (!this.#gathering && bytes > LINK_FEW_BYTES) this.#dueMs = nowMs + LINK_BATCH_MS;
+      this.#gathering = true;
+      if (nowMs < this.#dueMs) return Math.ceil(this.#dueMs - nowMs);
+    }
+    this.#gathering = false;
+    this.#dueMs = nowMs + LINK_BATCH_MS;
     this.#urgent = false;
     const buffer = this.#buffers.copyOf(this.#writer.take());
     const result = this.#reactor.send(this.connection, buffer);

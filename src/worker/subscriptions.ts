@@ -65,9 +65,10 @@ export class Subscriptions {
   readonly #hash: Int32Array;
   #highChannel = 0;
   #freeChannel = 0;
-  // The hash table.
+  /** The hash table. Below `#tagBits` an entry is a channel + 1, in them it is the channel's hash. */
   #table = new Int32Array(TABLE_ENTRIES_MIN);
   #mask = TABLE_ENTRIES_MIN - 1;
+  readonly #tagBits: number;
   readonly #names: ByteCells;
 
   /** Channels that somebody is on. */
@@ -92,6 +93,7 @@ export class Subscriptions {
     this.#first = new Int32Array(rows);
     this.#name = new Int32Array(rows);
     this.#hash = new Int32Array(rows);
+    this.#tagBits = -1 << (32 - Math.clz32(rows));
     this.#names = new ByteCells(rows * cellsFor(CHANNEL_NAME_BYTES_MAX));
   }
 
@@ -326,10 +328,13 @@ export class Subscriptions {
   #lookUp(bytes: Uint8Array, start: number, end: number, hash: number): number {
     const table = this.#table;
     const mask = this.#mask;
+    const tagBits = this.#tagBits;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
       const entry = table[at];
       if (entry === 0) return NONE;
-      const channel = entry - 1;
+      // Entries of other names are told apart here: their hashes lie all over memory.
+      if (((entry ^ hash) & tagBits) !== 0) continue;
+      const channel = this.#channelOfEntry(entry);
       if (this.#hash[channel] === hash && this.#names.equals(this.#name[channel], bytes, start, end)) return channel;
     }
   }
@@ -352,7 +357,15 @@ export class Subscriptions {
     const mask = this.#mask;
     let at = this.#hash[channel] & mask;
     while (table[at] !== 0) at = (at + 1) & mask;
-    table[at] = channel + 1;
+    table[at] = this.#entryOf(channel);
+  }
+
+  #entryOf(channel: number): number {
+    return (this.#hash[channel] & this.#tagBits) | (channel + 1);
+  }
+
+  #channelOfEntry(entry: number): number {
+    return (entry & ~this.#tagBits) - 1;
   }
 
   /** In the order of the old table, so that the new one is written along two fronts and not all over. */
@@ -361,18 +374,19 @@ export class Subscriptions {
     this.#table = new Int32Array(old.length * 2);
     this.#mask = this.#table.length - 1;
     for (let at = 0; at < old.length; at++) {
-      if (old[at] !== 0) this.#enter(old[at] - 1);
+      if (old[at] !== 0) this.#enter(this.#channelOfEntry(old[at]));
     }
   }
 
   #deleteChannel(channel: number): void {
     const table = this.#table;
     const mask = this.#mask;
+    const entry = this.#entryOf(channel);
     let hole = this.#hash[channel] & mask;
-    while (table[hole] !== channel + 1) hole = (hole + 1) & mask;
+    while (table[hole] !== entry) hole = (hole + 1) & mask;
     // Shift back each later entry of the run that may not stand after an empty place (Knuth 6.4, algorithm R).
     for (let at = (hole + 1) & mask; table[at] !== 0; at = (at + 1) & mask) {
-      const home = this.#hash[table[at] - 1] & mask;
+      const home = this.#hash[this.#channelOfEntry(table[at])] & mask;
       if (((at - home) & mask) >= ((at - hole) & mask)) {
         table[hole] = table[at];
         hole = at;

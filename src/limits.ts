@@ -154,8 +154,8 @@ export const LINK_RETRY_MS = 200;
 /** A worker reports to its manager in batches: not oftener than this, unless somebody waits for it or there is much. */
 export const LINK_BATCH_MS = 10;
 export const LINK_BATCH_BYTES = 32 << 10;
-/** After a rest, more than this is the beginning of a flood, and waits for what follows: the figures of a worker are fewer. */
-export const LINK_FEW_BYTES = 1024;
+/** … or a pause comes with so much: some hundred clients. The figures of a worker are less. */
+export const LINK_MUCH_BYTES = 1024;
 /** What a worker keeps for a manager that does not read: about a million changes of 20 bytes, with room. */
 export const LINK_PENDING_BYTES_MAX = 64 << 20;
 /** How long a stopping worker may take to finish what it is sending. */

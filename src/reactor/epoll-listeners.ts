@@ -107,6 +107,11 @@ export class EpollListeners {
     return this.#fds.length === 0 ? timeoutMs : Math.min(timeoutMs, LOOK_INTERVAL_MS);
   }
 
+  /** The turn took as many clients as it may: there may be more. */
+  get full(): boolean {
+    return this.#acceptsLeft === 0;
+  }
+
   /** The kernel says that a client waits. An event earlier in the batch may have disarmed the listeners since. */
   acceptable(listener: number): void {
     if (this.#armed) this.#accept(listener);

@@ -104,6 +104,7 @@ export class EpollReactor implements Reactor {
   readonly #words = new Int32Array(this.#native.bytes.buffer);
   readonly #receiveBytes = this.#native.bytes.subarray(RECEIVE);
   readonly peer = this.#native.bytes.subarray(ADDRESS, ADDRESS + PEER_BYTES);
+  unfinished = false;
   #inTurn = false;
   #destroyed = false;
 
@@ -243,6 +244,7 @@ export class EpollReactor implements Reactor {
   turn(timeoutMs: number): number {
     assert(!this.#inTurn && !this.#destroyed, 'turn inside a turn, or after destroy');
     this.#inTurn = true;
+    this.unfinished = false;
     try {
       const accepted = this.#listeners.beforeWait();
       if (this.#destroyed) return accepted;
@@ -254,6 +256,7 @@ export class EpollReactor implements Reactor {
         return accepted;
       }
       this.#deliver(count);
+      this.unfinished = count === EVENTS_MAX || this.#listeners.full;
       return accepted + count;
     } finally {
       this.#inTurn = false;

@@ -80,6 +80,7 @@ export class IoUringListeners {
     this.#waiting.push([]);
     this.#queued.push(false);
     this.#retry = true;
+    this.#rings.addListener(fd);
     return this.#fds.push(fd) - 1;
   }
 
@@ -183,6 +184,7 @@ export class IoUringListeners {
   }
 
   destroy(): void {
+    this.#rings.removeListeners();
     for (const fd of this.#fds) closeDescriptor(fd);
     this.#fds.length = 0;
   }

@@ -65,6 +65,7 @@ export function detailOf(dataHigh: number): number {
 /**
  * Accepts a client into a direct descriptor. It has no descriptor in the process.
  *
+ * @param fd the listener's, which is used where its number is not in the ring's table
  * @param how IORING_ACCEPT_…; 0 tries, and waits if nobody is there
  * @param peer where the client's address goes, which its length follows (peer-cells.ts); 0: nowhere
  */
@@ -79,8 +80,9 @@ export function accept(
 ): void {
   const at = ring.submission();
   const { sqes } = ring;
-  sqes[at] = IORING_OP_ACCEPT | (how << 16);
-  sqes[at + 1] = fd;
+  const inTable = listener < ring.listeners;
+  sqes[at] = inTable ? IORING_OP_ACCEPT | FIXED | (how << 16) : IORING_OP_ACCEPT | (how << 16);
+  sqes[at + 1] = inTable ? ring.files + listener : fd;
   if (peer !== 0) {
     putAddress(sqes, at + 2, peer + PEER_BYTES);
     putAddress(sqes, at + 4, peer);

@@ -58,9 +58,12 @@ export interface RingOptions {
   completions: number;
   /** Requests that may wait in the ring at the same time, about: see HASH_COMPLETIONS. */
   waiting: number;
-  /** Direct descriptors: at most RLIMIT_NOFILE (io_uring_register(2)). */
+  /** Direct descriptors: with {@link LISTENER_FILES} at most RLIMIT_NOFILE (io_uring_register(2)). */
   files: number;
 }
+
+/** Places in the table behind those of `files`, for listeners. */
+export const LISTENER_FILES = 16;
 
 const SQE_WORDS = 16;
 /** struct sockaddr_un has 110. */
@@ -122,6 +125,10 @@ export class Ring {
   /** Calls of `prepareNow` with a close before them since deferred work was let run. */
   #sinceWork = 0;
 
+  /** Direct descriptors that are not of listeners. */
+  readonly files: number;
+  /** Listeners 0 … are in the table, behind `files`: an accept from there takes no reference that all workers share. */
+  listeners = 0;
   /** True while a CLOSE of a direct descriptor has not been given to the kernel. */
   closing = false;
   /** A socket address for each submission, made when the first one is needed. */
@@ -142,6 +149,7 @@ export class Ring {
 
   /** @throws SystemError of io_uring_setup: ENOSYS, EPERM, ENOMEM, EMFILE; ENOMEM of the mappings and the table */
   constructor({ submissions, completions, waiting, files }: RingOptions) {
+    this.files = files;
     const larger = waiting > WAITING_FEW && completions < HASH_COMPLETIONS;
     const completionsAtFirst = larger ? HASH_COMPLETIONS : completions;
     putParameters(SETUP_FLAGS | IORING_SETUP_NO_SQARRAY, submissions, completionsAtFirst);
@@ -181,7 +189,7 @@ export class Ring {
     this.#queue[this.#sqFlagsWord] = 0;
     // Before Linux 6.6 the kernel took submissions in the order of an array of their indexes: here the order of the ring.
     for (let i = 0; hasArray && i < sqEntries; i++) this.#queue[arrayWord + i] = i;
-    this.#registerFiles(files);
+    this.#registerFiles(files + LISTENER_FILES);
   }
 
   /** Makes the queue smaller, if this kernel can; the parameters then describe the new one. */
@@ -213,7 +221,7 @@ export class Ring {
     }
   }
 
-  /** Puts an ordinary descriptor into the table, from where both are independent. @returns 0 or -errno */
+  /** Puts an ordinary descriptor into the table, from where both are independent; -1 empties the place. @returns 0 or -errno */
   installFile(index: number, fd: number): number {
     scratchWords[8] = fd;
     // struct io_uring_rsrc_update { u32 offset; u32 resv; u64 data; }
@@ -221,6 +229,16 @@ export class Ring {
     scratchWords[1] = 0;
     scratchLongs[1] = BigInt(scratch.address + 32);
     return ioUringRegister(this.fd, IORING_REGISTER_FILES_UPDATE, scratch.address, 1) === -1 ? -lastErrno() : 0;
+  }
+
+  /** Puts the next listener into the table, if there is room. Its descriptor stays with the caller. */
+  addListener(fd: number): void {
+    if (this.listeners < LISTENER_FILES && this.installFile(this.files + this.listeners, fd) === 0) this.listeners++;
+  }
+
+  /** Takes all listeners out of the table. Accepts that wait hold theirs until they have been cancelled. */
+  removeListeners(): void {
+    while (this.listeners > 0) this.installFile(this.files + --this.listeners, -1);
   }
 
   /** Cancels the request with this user_data. @returns whether it will end with ECANCELED, and nothing else */

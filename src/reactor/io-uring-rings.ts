@@ -53,6 +53,8 @@ export class Rings {
   #lowest = 0;
   #used = 0;
 
+  /** Descriptors of the listeners, by number. */
+  readonly #listeners: number[] = [];
   #eventfd = NONE;
   readonly #native = mapNative(4096);
 
@@ -116,6 +118,17 @@ export class Rings {
     return -ring.installFile(slot & this.mask, fd);
   }
 
+  /** Has the rings know the next listener, as long as they have room for it. */
+  addListener(fd: number): void {
+    this.#listeners.push(fd);
+    for (const ring of this.list) ring.addListener(fd);
+  }
+
+  removeListeners(): void {
+    this.#listeners.length = 0;
+    for (const ring of this.list) ring.removeListeners();
+  }
+
   /** bind(2), here because it needs native memory. @returns 0 or errno */
   bind(fd: number, source: Uint8Array): number {
     this.#native.bytes.set(source, ADDRESS);
@@ -134,6 +147,7 @@ export class Rings {
       this.waitForOthers();
     }
     if (index > 0) ring.registerEventfd(this.#eventfd);
+    for (const fd of this.#listeners) ring.addListener(fd);
     this.list.push(ring);
     this.#free.push(NONE);
     this.#fresh.push(first);

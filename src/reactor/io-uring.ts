@@ -23,7 +23,7 @@ import { closeDescriptor, descriptorLimit, setSocketOption } from '../linux/sock
 import { IoUringConnections } from './io-uring-connections.js';
 import { IoUringListeners } from './io-uring-listeners.js';
 import { ACCEPT, CLOSE, CONNECT, detailOf, kindOf, POLL, RECEIVE, SEND, SHUTDOWN, WAKE } from './io-uring-requests.js';
-import type { Ring } from './io-uring-ring.js';
+import { LISTENER_FILES, type Ring } from './io-uring-ring.js';
 import { Rings } from './io-uring-rings.js';
 import type { ClientSource, Reactor, ReactorEvents } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
@@ -63,7 +63,7 @@ export class IoUringReactor implements Reactor {
   constructor(options: IoUringOptions) {
     const { capacity, events, buffers, receives = 64 } = options;
     assert(buffers.native, 'the kernel is given addresses of send buffers');
-    const slotsMax = Math.min(SLOTS_PER_RING_MAX, 2 ** Math.floor(Math.log2(descriptorLimit().soft)));
+    const slotsMax = Math.min(SLOTS_PER_RING_MAX, 2 ** Math.floor(Math.log2(descriptorLimit().soft - LISTENER_FILES)));
     this.capacity = capacity;
     this.#rings = new Rings({
       capacity,
@@ -168,7 +168,7 @@ export class IoUringReactor implements Reactor {
       count = this.#deliverAll();
       // What is readable is read in this turn, and an end of stream right behind it reported in this turn too. Who waits to
       // be accepted is accepted, some after others have been read.
-      for (let round = 0; round < ROUNDS_MAX && this.#unfinished && !this.#destroyed; round++) {
+      for (let round = 0; round < ROUNDS_MAX && this.unfinished && !this.#destroyed; round++) {
         this.#listeners.submit(connections.waitForBuffers);
         connections.newcomers = 0;
         this.#rings.wait(0);
@@ -181,8 +181,7 @@ export class IoUringReactor implements Reactor {
     }
   }
 
-  /** There is something to be had without waiting. */
-  get #unfinished(): boolean {
+  get unfinished(): boolean {
     const { receiving, newcomers } = this.#connections;
     return receiving > 0 || newcomers > 1 || this.#listeners.more;
   }

@@ -82,6 +82,7 @@ interface ConnectionSocket extends Socket {
 
 export class PortableReactor implements Reactor {
   readonly name = 'portable';
+  readonly unfinished = false;
   readonly capacity: number;
 
   peerAddresses = false;

@@ -179,6 +179,9 @@ export interface Reactor {
    */
   turn(timeoutMs: number): number;
 
+  /** After a turn: it came to its end while there was more to be had without waiting, as far as the reactor knows. */
+  readonly unfinished: boolean;
+
   /**
    * Only of a reactor whose events come out of Node's own event loop, which nobody may block: resolves when there is something
    * for `turn` to deliver, or after `timeoutMs`.

@@ -5,7 +5,7 @@
  */
 
 import { join } from 'node:path';
-import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_FEW_BYTES, LINK_PENDING_BYTES_MAX } from '../limits.js';
+import { LINK_BATCH_BYTES, LINK_BATCH_MS, LINK_MUCH_BYTES, LINK_PENDING_BYTES_MAX } from '../limits.js';
 import type { ClientChanges } from '../link/client-changes.js';
 import { FrameReader, readJson, readSequence, readUint32 } from '../link/frame-reader.js';
 import { FrameWriter } from '../link/frame-writer.js';
@@ -228,17 +228,17 @@ export class ManagerLink implements QueueReports, StreamReports, PublishReports,
   }
 
   /**
-   * Writes what was reported, but not oftener than every LINK_BATCH_MS, so that in a flood of clients the manager is not
-   * woken for each of them. What a publisher waits for goes at once, and so does what comes after a rest, unless it is the beginning
-   * of a flood.
+   * Writes what was reported, so that in a flood of clients the manager is not woken for each of them: a little not oftener than
+   * every LINK_BATCH_MS, but at once after a rest, and much when there is a pause. What a publisher waits for goes at once.
    *
+   * @param more the flood goes on, as far as the reactor knows
    * @returns after how many ms to call again, or undefined when nothing is left
    */
-  flush(nowMs: number): number | undefined {
+  flush(nowMs: number, more: boolean): number | undefined {
     const bytes = this.#writer.length;
     if (bytes === 0) return undefined;
-    if (!this.#urgent && bytes < LINK_BATCH_BYTES) {
-      if (!this.#gathering && bytes > LINK_FEW_BYTES) this.#dueMs = nowMs + LINK_BATCH_MS;
+    if (!this.#urgent && bytes < LINK_BATCH_BYTES && (more || bytes < LINK_MUCH_BYTES)) {
+      if (more && !this.#gathering) this.#dueMs = nowMs + LINK_BATCH_MS;
       this.#gathering = true;
       if (nowMs < this.#dueMs) return Math.ceil(this.#dueMs - nowMs);
     }

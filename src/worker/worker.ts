@@ -284,7 +284,7 @@ export class Worker implements ReactorEvents {
         this.#reportStats(nowMs);
         this.#memory.tick(nowMs);
       }
-      const flushInMs = this.#link.flush(nowMs);
+      const flushInMs = this.#link.flush(nowMs, this.#reactor.unfinished);
       return hasWork || this.#clients.verifying ? 0 : (flushInMs ?? drainInMs ?? this.#restMs());
     }
     if (nowMs >= this.#dialAtMs) {

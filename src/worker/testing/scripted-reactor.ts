@@ -4,6 +4,7 @@ import { type Reactor, SEND_DONE, SEND_PENDING } from '../../reactor/reactor.js'
 import type { SendBuffers } from '../../reactor/send-buffers.js';
 
 export class ScriptedReactor implements Reactor {
+  readonly unfinished = false;
   readonly name = 'scripted';
   readonly capacity: number;
   open = 0;

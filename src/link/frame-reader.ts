@@ -7,10 +7,8 @@
  */
 
 import { LINK_FRAME_BYTES_MAX } from '../limits.js';
-import { FRAME_HEADER_BYTES } from './frames.js';
+import { FRAME_HEADER_BYTES, LENGTH_BYTES } from './frames.js';
 
-/** Length of the length field, which does not count itself. */
-const LENGTH_BYTES = 4;
 /** A buffer for frames that span chunks is kept for the next one when it is no larger than this. */
 const KEPT_BYTES = 4096;
 

@@ -12,6 +12,7 @@ import {
   FRAME_HEADER_BYTES,
   GAP,
   HISTORY,
+  LENGTH_BYTES,
   POSITION,
   PUBLISH,
   PUBLISHED,
@@ -21,6 +22,8 @@ import {
 } from './frames.js';
 
 const BATCH_BYTES_FIRST = 1024;
+/** A frame of names ends when it has so many bytes: one that spans two reads is copied. */
+const NAMES_BYTES_MAX = 4000;
 /** A u48: a sequence or a time. */
 const SEQUENCE_BYTES = 6;
 /** HISTORY: request, upTo, gap, rest. */
@@ -42,6 +45,9 @@ export class FrameWriter {
   #length = 0;
   /** Bytes of the batch before this one: the next is likely to be as large, and need not grow until then. */
   #lastBytes = BATCH_BYTES_FIRST;
+  /** The latest frame is one of names, and begins there; 0: it is not. */
+  #namesType = 0;
+  #namesAt = 0;
 
   /** Bytes collected and not taken yet. */
   get length(): number {
@@ -70,11 +76,24 @@ export class FrameWriter {
     this.#batch!.write(text, at + 4, textBytes, 'utf8');
   }
 
-  /** A frame whose payload is the channel name bytes[start..end) (WAITING, NOT_WAITING). */
+  /**
+   * Adds the channel name bytes[start..end), of 1 to 255 bytes, to a frame of names (WAITING, NOT_WAITING, SUBSCRIBED, UNSUBSCRIBED):
+   * to the latest frame if it is one of that type, else to a new one.
+   */
   name(type: number, bytes: Uint8Array, start: number, end: number): void {
-    const at = this.#begin(type, end - start);
+    let at = this.#length;
+    if (type === this.#namesType && at - this.#namesAt < NAMES_BYTES_MAX) {
+      this.#batch = this.#reserve(1 + end - start);
+      this.#length = at + 1 + end - start;
+      putLength(this.#batch, this.#namesAt, this.#length - this.#namesAt - LENGTH_BYTES);
+    } else {
+      at = this.#begin(type, 1 + end - start);
+      this.#namesType = type;
+      this.#namesAt = at - FRAME_HEADER_BYTES;
+    }
     const batch = this.#batch!;
-    for (let i = start; i < end; i++) batch[at + i - start] = bytes[i]!;
+    batch[at++] = end - start;
+    for (let i = start; i < end; i++) batch[at++] = bytes[i]!;
   }
 
   /** DELIVER of a publication. The name has at most 255 bytes. */
@@ -186,6 +205,7 @@ export class FrameWriter {
 
   /** Frames that another writer has made, to be sent as they are. */
   append(frames: Uint8Array): void {
+    this.#namesType = 0;
     this.#batch = this.#reserve(frames.length);
     this.#batch.set(frames, this.#length);
     this.#length += frames.length;
@@ -202,6 +222,7 @@ export class FrameWriter {
     this.#lastBytes = Math.max(BATCH_BYTES_FIRST, this.#length);
     this.#batch = null;
     this.#length = 0;
+    this.#namesType = 0;
     return batch;
   }
 
@@ -218,12 +239,9 @@ export class FrameWriter {
     const batch = this.#reserve(FRAME_HEADER_BYTES + payloadBytes);
     this.#batch = batch;
     this.#length = at + FRAME_HEADER_BYTES + payloadBytes;
-    const length = 1 + payloadBytes;
-    batch[at] = length;
-    batch[at + 1] = length >> 8;
-    batch[at + 2] = length >> 16;
-    batch[at + 3] = length >> 24;
-    batch[at + 4] = type;
+    this.#namesType = 0;
+    putLength(batch, at, 1 + payloadBytes);
+    batch[at + LENGTH_BYTES] = type;
     return at + FRAME_HEADER_BYTES;
   }
 
@@ -238,4 +256,11 @@ export class FrameWriter {
     if (batch !== null) batch.copy(larger, 0, 0, this.#length);
     return larger;
   }
+}
+
+function putLength(batch: Buffer, at: number, length: number): void {
+  batch[at] = length;
+  batch[at + 1] = length >> 8;
+  batch[at + 2] = length >> 16;
+  batch[at + 3] = length >> 24;
 }

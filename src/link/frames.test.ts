@@ -5,9 +5,17 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { FrameReader, readJson, readSequence, readUint32 } from './frame-reader.js';
 import { FrameWriter } from './frame-writer.js';
-import { ASK, DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, READ_NOW, WAITING } from './frames.js';
+import { ASK, DELIVER, DELIVERED, HELLO, HELLO_END, KIND_JSON, NOT_WAITING, READ_NOW, WAITING } from './frames.js';
 
 type Seen = [type: number, payload: string];
+
+/** A frame byte by byte. */
+function frameOf(type: number, payload: Uint8Array): Buffer {
+  const header = Buffer.alloc(5);
+  header.writeUInt32LE(1 + payload.length);
+  header[4] = type;
+  return Buffer.concat([header, payload]);
+}
 
 /** Feeds chunks to a new reader and copies what it shows. */
 function readAll(chunks: Uint8Array[], frameBytesMax?: number): { frames: Seen[]; ok: boolean } {
@@ -26,9 +34,7 @@ test('any split of the stream gives the same frames', () => {
   const frame = fc.tuple(fc.integer({ min: 1, max: 255 }), fc.uint8Array({ maxLength: 40 }));
   fc.assert(
     fc.property(fc.array(frame, { maxLength: 20 }), fc.array(fc.nat(30), { minLength: 1 }), (frames, cuts) => {
-      const writer = new FrameWriter();
-      for (const [type, payload] of frames) writer.name(type, payload, 0, payload.length);
-      const stream = writer.take();
+      const stream = Buffer.concat(frames.map(([type, payload]) => frameOf(type, payload)));
       const chunks: Uint8Array[] = [];
       for (let at = 0, i = 0; at < stream.length; i++) {
         const end = Math.min(stream.length, at + cuts[i % cuts.length]! + (i % cuts.length === 0 ? 1 : 0));
@@ -59,7 +65,7 @@ test('each kind of frame survives a split at every byte', () => {
       types.push(type);
       const text = (from: number, to: number) => Buffer.from(bytes.subarray(from, to)).toString();
       if (type === HELLO) assert.deepEqual(readJson(bytes, start, end), { worker: 3, host: 'ä' });
-      if (type === WAITING) assert.equal(text(start, end), 'alice');
+      if (type === WAITING) assert.equal(text(start, end), '\x05alice');
       if (type === DELIVER) {
         assert.equal(readSequence(bytes, start), 2 ** 40 + 7);
         assert.deepEqual([bytes[start + 6], bytes[start + 7]], [KIND_JSON, 3]);
@@ -109,6 +115,44 @@ test('each frame of the streams has the bytes that frames.ts draws', () => {
   }
 });
 
+test('names of one kind that come after each other share frames of some 4,000 bytes', () => {
+  const writer = new FrameWriter();
+  const say = (type: number, name: string) => writer.name(type, Buffer.from(`<${name}>`), 1, 1 + name.length);
+  const read = () =>
+    readAll([writer.take()]).frames.map(([type, payload]) => [type, Buffer.from(payload, 'hex').toString('latin1')]);
+  say(WAITING, 'a');
+  say(WAITING, 'bc');
+  say(NOT_WAITING, 'a');
+  say(WAITING, 'd');
+  writer.delivered(1, 0);
+  say(WAITING, 'e');
+  const joined = writer.since(0).slice();
+  writer.append(joined);
+  say(WAITING, 'f');
+  const frames = read();
+  const once = [
+    [WAITING, '\x01a\x02bc'],
+    [NOT_WAITING, '\x01a'],
+    [WAITING, '\x01d'],
+    [DELIVERED, '\x01\0\0\0\0\0\0\0\0\0'],
+    [WAITING, '\x01e'],
+  ];
+  assert.deepEqual(frames, [...once, ...once, [WAITING, '\x01f']]);
+
+  for (let i = 0; i < 1000; i++) say(WAITING, 'n'.repeat(1 + (i % 200)));
+  const many = read();
+  assert(many.every(([type, payload]) => type === WAITING && (payload as string).length < 4200));
+  const lengths: number[] = [];
+  for (const [, payload] of many as [number, string][]) {
+    for (let at = 0; at < payload.length; at += 1 + lengths.at(-1)!) lengths.push(payload.charCodeAt(at));
+  }
+  assert.deepEqual(
+    lengths,
+    Array.from({ length: 1000 }, (_, i) => 1 + (i % 200)),
+  );
+  assert(many.length < 30);
+});
+
 test('a length of 0 or above the maximum ends the stream, whole and split', () => {
   for (const header of ['00000000ff', '2100000001', 'ffffffff01']) {
     const bytes = Buffer.concat([Buffer.from('0100000007', 'hex'), Buffer.from(header, 'hex')]);
@@ -124,10 +168,8 @@ test('a length of 0 or above the maximum ends the stream, whole and split', () =
 });
 
 test('a frame of the largest size passes, byte-exact, in chunks of any size', () => {
-  const writer = new FrameWriter();
   const payload = Buffer.alloc(100_000, 'm');
-  writer.name(9, payload, 0, payload.length);
-  const stream = writer.take();
+  const stream = frameOf(9, payload);
   for (const chunkBytes of [1000, 65_536]) {
     const chunks: Uint8Array[] = [];
     for (let at = 0; at < stream.length; at += chunkBytes) chunks.push(stream.subarray(at, at + chunkBytes));

@@ -22,18 +22,18 @@
  *   no position: FAN_OUT frames of other channels at or below its sequence may follow.
  *
  * Numbers are little-endian. A sequence is a u48 in 6 bytes (Buffer.readUIntLE), enough for 89 years at 100,000 a second, and
- * so is a time (ms since 1970).
+ * so is a time (ms since 1970). Names are one or more names of channels, each behind a u8 with its length: clients come in floods.
  */
 
 /** Changes whenever a frame changes its meaning; a manager refuses workers of another version (and replaces them). */
-export const LINK_VERSION = 4;
+export const LINK_VERSION = 5;
 
 // worker → manager
 /** JSON {@link Hello}: the first frame. */
 export const HELLO = 1;
-/** The channel's name: it has a first connection here that waits for a message of its queue (classic protocol). */
+/** Names: each of these channels has a first connection here that waits for a message of its queue (classic protocol). */
 export const WAITING = 2;
-/** The channel's name: its last waiting connection here has gone. */
+/** Names: the last waiting connection of each has gone. */
 export const NOT_WAITING = 3;
 /** u48 sequence, u32 receivers: verdict on one DELIVER. Receivers counts connections that were handed it whole. */
 export const DELIVERED = 4;
@@ -44,9 +44,9 @@ export const LISTENERS_SENT = 6;
 /** Empty: all channels held at the time of HELLO have been announced. */
 export const HELLO_END = 7;
 
-/** The channel's name: it has a first subscriber here. */
+/** Names: each has a first subscriber here. */
 export const SUBSCRIBED = 8;
-/** The channel's name: its last subscriber here has gone. */
+/** Names: the last subscriber of each has gone. */
 export const UNSUBSCRIBED = 9;
 /** u48 sequence, u32 receivers: answer to a FAN_OUT with FAN_OUT_RECEIPT, when the publication was tried on everyone. */
 export const RECEIVED = 10;
@@ -154,5 +154,7 @@ export interface Tokens {
 /** Connections by address: 16 hex digits for an IPv4 address or a network of IPv6 (src/worker/addresses.ts). */
 export type AddressCounts = [key: string, connections: number][];
 
+/** Length of the length field, which does not count itself. */
+export const LENGTH_BYTES = 4;
 /** Length of the frame header: u32 length and u8 type. */
 export const FRAME_HEADER_BYTES = 5;

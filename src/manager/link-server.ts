@@ -49,9 +49,9 @@ import type { Publisher } from './publisher.js';
 import type { Queue } from './queue.js';
 import {
   type ClientPublication,
-  checkName,
   checkVerdict,
   LinkError,
+  nameEnd,
   readAddressCounts,
   readClientChanges,
   readHello,
@@ -241,31 +241,37 @@ export class LinkServer {
     return link;
   }
 
+  #names(link: WorkerLink, type: number, bytes: Uint8Array, start: number, end: number): void {
+    const { worker } = link.hello;
+    const { queue, fanOut } = this.#parts;
+    if (start === end) throw new LinkError('a frame of no names');
+    for (let at = start; at < end; ) {
+      const name = at + 1;
+      at = nameEnd(bytes, at, end);
+      if (type === WAITING) queue.waiting(worker, bytes, name, at);
+      else if (type === NOT_WAITING) queue.notWaiting(worker, bytes, name, at);
+      else if (type === UNSUBSCRIBED) fanOut.unsubscribed(worker, bytes, name, at);
+      else {
+        fanOut.subscribed(worker, bytes, name, at);
+        link.subscribed(bytes, name, at);
+      }
+    }
+  }
+
   #frame(link: WorkerLink, type: number, bytes: Uint8Array, start: number, end: number): void {
     const { worker } = link.hello;
     const { queue, fanOut } = this.#parts;
     link.silentMs = 0;
     switch (type) {
       case WAITING:
-        checkName(start, end);
-        queue.waiting(worker, bytes, start, end);
-        return;
       case NOT_WAITING:
-        checkName(start, end);
-        queue.notWaiting(worker, bytes, start, end);
+      case SUBSCRIBED:
+      case UNSUBSCRIBED:
+        this.#names(link, type, bytes, start, end);
         return;
       case DELIVERED:
         checkVerdict(start, end);
         queue.delivered(worker, readSequence(bytes, start), readUint32(bytes, start + 6));
-        return;
-      case SUBSCRIBED:
-        checkName(start, end);
-        fanOut.subscribed(worker, bytes, start, end);
-        link.subscribed(bytes, start, end);
-        return;
-      case UNSUBSCRIBED:
-        checkName(start, end);
-        fanOut.unsubscribed(worker, bytes, start, end);
         return;
       case RECEIVED:
         checkVerdict(start, end);

@@ -21,6 +21,7 @@ import {
   KIND_JSON,
   KIND_RAW,
   KIND_TEXT,
+  NOT_WAITING,
   PUBLISH,
   PUBLISHED,
   PUBLISHED_DUPLICATE,
@@ -32,6 +33,7 @@ import {
   STATS,
   SUBSCRIBED,
   UNSUBSCRIBED,
+  WAITING,
 } from '../link/frames.js';
 import { EMPTY_STATS } from '../link/stats.js';
 import type { Log, Retention } from '../log/log.js';
@@ -521,9 +523,13 @@ describe('a broken worker', () => {
     const witness = await subscriber(rig, 1, 'a');
     const long = 'n'.repeat(129);
     const frames: [what: string, type: number, payload: string][] = [
-      ['SUBSCRIBED without a name', SUBSCRIBED, ''],
-      ['SUBSCRIBED of a long name', SUBSCRIBED, long],
-      ['UNSUBSCRIBED without a name', UNSUBSCRIBED, ''],
+      ['SUBSCRIBED without names', SUBSCRIBED, ''],
+      ['SUBSCRIBED of an empty name', SUBSCRIBED, '\x01a\0'],
+      ['SUBSCRIBED of a long name', SUBSCRIBED, `\x81${long}`],
+      ['SUBSCRIBED cut within a name', SUBSCRIBED, '\x01a\x03bc'],
+      ['UNSUBSCRIBED without names', UNSUBSCRIBED, ''],
+      ['WAITING of a long name', WAITING, `\x81${long}`],
+      ['NOT_WAITING cut within a name', NOT_WAITING, '\x01'],
       ['RECEIVED too short', RECEIVED, '123456789'],
       ['DELIVERED too long', DELIVERED, '12345678901'],
       ['READ without a name', READ, '1234567890'],
@@ -549,8 +555,10 @@ describe('a broken worker', () => {
     ];
     for (const [what, type, payload] of frames) {
       const fake = await FakeWorker.dial(rig.path, 0);
-      const bytes = Buffer.from(payload, 'latin1');
-      fake.say((writer) => writer.name(type, bytes, 0, bytes.length));
+      const header = Buffer.alloc(5);
+      header.writeUInt32LE(1 + payload.length);
+      header[4] = type;
+      fake.socket.write(Buffer.concat([header, Buffer.from(payload, 'latin1')]));
       await once(fake.socket, 'close', { signal: AbortSignal.timeout(2000) }).catch(() => assert.fail(what));
     }
     assert.equal(rig.lines.length, frames.length);

@@ -23,8 +23,18 @@ export interface ClientPublication {
   publication: NewPublication;
 }
 
-/** A name whose bytes only serve to find an entry: whether they are UTF-8 makes no difference. */
-export function checkName(start: number, end: number): void {
+/**
+ * The first of some names, each behind its length, is bytes[at + 1 .. what this returns). Its bytes only serve to find an entry:
+ * whether they are UTF-8 makes no difference.
+ */
+export function nameEnd(bytes: Uint8Array, at: number, end: number): number {
+  const nameEnd = at + 1 + (bytes[at] ?? 0);
+  if (nameEnd > end) throw new LinkError('a channel name that is cut off');
+  checkName(at + 1, nameEnd);
+  return nameEnd;
+}
+
+function checkName(start: number, end: number): void {
   if (end <= start || end - start > CHANNEL_NAME_BYTES_MAX) throw new LinkError('a channel name too long or empty');
 }
 

@@ -5,7 +5,8 @@
  * messages a process that has nothing more to do would hold tens of megabytes of nothing for as long as it rests.
  *
  * At rest means: less than REST_SHARE of a core over REST_TICKS calls of `tick` in a row. It is done once for each time
- * that the process has worked for WORK_MS since, so a process at rest does nothing.
+ * that the process has worked for WORK_MS since, and COST_SHARE times as long as it took: a process at rest does nothing, and one
+ * that works now and then does little for it.
  */
 
 import { setFlagsFromString } from 'node:v8';
@@ -18,6 +19,7 @@ const mallocTrim = ffiProblem === null ? (await import('./libc.js')).mallocTrim 
 const REST_TICKS = 5;
 const REST_SHARE = 0.04;
 const WORK_MS = 300;
+const COST_SHARE = 20;
 
 export class MemoryAtRest {
   readonly #cpuMs: () => number;
@@ -26,6 +28,8 @@ export class MemoryAtRest {
   #lastCpuMs: number;
   /** CPU when memory was given back last. */
   #doneCpuMs: number;
+  /** CPU that this took. */
+  #costMs = 0;
   #restingTicks = 0;
 
   /** The parameters are for tests. */
@@ -44,10 +48,12 @@ export class MemoryAtRest {
     this.#restingTicks = resting ? this.#restingTicks + 1 : 0;
     this.#clockMs = nowMs;
     this.#lastCpuMs = cpuMs;
-    if (this.#restingTicks < REST_TICKS || cpuMs - this.#doneCpuMs < WORK_MS) return;
+    const workMs = Math.max(WORK_MS, COST_SHARE * this.#costMs);
+    if (this.#restingTicks < REST_TICKS || cpuMs - this.#doneCpuMs < workMs) return;
     this.#giveBack();
     this.#lastCpuMs = this.#cpuMs();
     this.#doneCpuMs = this.#lastCpuMs;
+    this.#costMs = this.#doneCpuMs - cpuMs;
   }
 }
 

@@ -133,17 +133,21 @@ async function open(
   await client.open(work);
 }
 
-/** The server stands still while a burst arrives, and has the machine to itself while it works it off. */
+/**
+ * Who accepts stands still while a burst arrives, and the server has the machine to itself while it works it off. A manager, which
+ * accepts nobody, is not stopped: that would wake each of its threads twice, which no client does.
+ */
 async function openInBursts(entry: Entry<Row>, count: number): Promise<void> {
-  const pids = pidsOf(entry.server);
+  const { processes } = entry.server;
+  const accepting = processes.filter(({ role }) => role !== 'manager').map(({ pid }) => pid);
   for (let left = count; left > 0; left -= BURST) {
-    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    for (const pid of accepting) process.kill(pid, 'SIGSTOP');
     try {
       await open(entry, Math.min(BURST, left), null, 'flood');
     } finally {
-      for (const pid of pids) process.kill(pid, 'SIGCONT');
+      for (const pid of accepting) process.kill(pid, 'SIGCONT');
     }
-    await idleCpu(pids);
+    await idleCpu(pidsOf(entry.server));
   }
 }
 

@@ -17,7 +17,7 @@ import { ffiProblem } from './ffi.js';
 const mallocTrim = ffiProblem === null ? (await import('./libc.js')).mallocTrim : undefined;
 
 const REST_TICKS = 5;
-const REST_SHARE = 0.04;
+const REST_SHARE = 0.02;
 const WORK_MS = 300;
 const COST_SHARE = 20;
 

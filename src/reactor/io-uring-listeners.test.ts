@@ -3,7 +3,8 @@ import net from 'node:net';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { EAGAIN, ENFILE } from '../linux/errno.js';
 import { IORING_ACCEPT_DONTWAIT, IORING_ACCEPT_POLL_FIRST } from '../linux/io-uring.js';
-import { acceptQueueLength, openListener } from '../linux/sockets.js';
+import { accept4 } from '../linux/libc.js';
+import { acceptQueueLength, closeDescriptor, openListener } from '../linux/sockets.js';
 import { IoUringListeners } from './io-uring-listeners.js';
 import { probeIoUring } from './io-uring-probe.js';
 import { Rings } from './io-uring-rings.js';
@@ -114,6 +115,46 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
       [WAIT],
     );
     assert.equal(rings.free, 98);
+    listeners.destroy();
+  });
+
+  test('of a long queue half is fetched without another look, and what others have taken is noticed', async () => {
+    rings.destroy();
+    rings = new Rings({ capacity: 500, slotsPerRing: 512, submissions: 64, completions: 128 });
+    const listeners = make(true);
+    const complete = (slots: [number, number][], last: number, more: boolean) => {
+      for (const [i, [, s]] of slots.entries()) listeners.completed(s, 0, i < slots.length - 1 ? 0 : last, more);
+    };
+    const batch = () => {
+      listeners.submit(false);
+      return takeSubmitted();
+    };
+    const takeAllBut = (left: number) => {
+      while (acceptQueueLength(fd) > left) closeDescriptor(accept4(fd, 0, 0, 0));
+    };
+    complete(batch(), await queue(300).then(() => 0), true);
+    let slots = batch();
+    takeAllBut(3);
+    for (const size of [64, 64]) {
+      assert.equal(slots.length, size, 'half of 300 is sure');
+      complete(slots, 0, true);
+      slots = batch();
+    }
+    assert.equal(slots.length, 3, 'then it looks');
+    await queue(297);
+    complete(slots, 0, true);
+    slots = batch();
+    assert.equal(slots.length, 64);
+    takeAllBut(2);
+    complete(slots, -EAGAIN, true);
+    slots = batch();
+    assert.deepEqual(
+      slots.map(([h]) => h),
+      [WAIT],
+      'nobody was there: one waits',
+    );
+    complete(slots, 0, true);
+    assert.equal(batch().length, 2, 'it has looked again');
     listeners.destroy();
   });
 

@@ -52,6 +52,8 @@ export class IoUringListeners {
   readonly #waiting: number[][] = [];
   /** Listeners that have more clients queued. */
   readonly #queued: boolean[] = [];
+  /** How many they have at least, as was seen last; others who share them may take as many as we do. */
+  readonly #sure: number[] = [];
   readonly #inBatches: boolean;
   #paused = false;
   /** Stopped by itself, and reported. */
@@ -79,6 +81,7 @@ export class IoUringListeners {
   add(fd: number): number {
     this.#waiting.push([]);
     this.#queued.push(false);
+    this.#sure.push(0);
     this.#retry = true;
     this.#rings.addListener(fd);
     return this.#fds.push(fd) - 1;
@@ -86,6 +89,7 @@ export class IoUringListeners {
 
   pause(): void {
     this.#paused = true;
+    this.#sure.fill(0);
     this.renew();
   }
 
@@ -141,7 +145,7 @@ export class IoUringListeners {
     }
     this.#retry = true;
     if (result >= 0) {
-      if (this.#inBatches) this.#queued[listener] = more;
+      if (this.#inBatches) this.#setQueued(listener, more);
       this.#resumed();
       this.#owner.acceptedInto(connection, listener);
       return;
@@ -151,7 +155,7 @@ export class IoUringListeners {
       this.#outOfResources = true;
       this.#stop(-result);
     } else if (result === -EAGAIN) {
-      this.#queued[listener] = false;
+      this.#setQueued(listener, false);
     } else if (result !== -ECANCELED && result !== -EINTR && !isConnectionError(-result)) {
       throw new SystemError('accept', -result);
     }
@@ -204,11 +208,21 @@ export class IoUringListeners {
     else if (this.#stoppedErrno === 0) this.#resumed();
   }
 
+  #setQueued(listener: number, queued: boolean): void {
+    this.#queued[listener] = queued;
+    if (!queued) this.#sure[listener] = 0;
+  }
+
   /** How many are to be fetched. Others who share the listener may have been quicker. */
   #queueLength(listener: number): number {
-    const length = acceptQueueLength(this.#fds[listener]);
-    if (length === 0 || !this.#inBatches) this.#queued[listener] = false;
-    return Math.min(length, BATCH_MAX);
+    if (this.#sure[listener] < BATCH_MAX) {
+      const length = acceptQueueLength(this.#fds[listener]);
+      if (length === 0 || !this.#inBatches) this.#setQueued(listener, false);
+      if (length <= BATCH_MAX) return length;
+      this.#sure[listener] = length >> 1;
+    }
+    this.#sure[listener] -= BATCH_MAX;
+    return BATCH_MAX;
   }
 
   /** Sees to it that accepts wait; on an old kernel so many `more`, because only an accept that begins sees who was left. */

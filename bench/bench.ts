@@ -21,7 +21,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --rounds N         fresh processes each; medians are printed (default 3)
   --rows a,b         of ${ROWS.map((row) => row.key).join(', ')} (default ${DEFAULT_ROWS})
   --baseline DIR     another checkout of MegaComet, built: one more row, which the others are compared with too
-  --warm-up-passes N in each round, before the first that counts (default 2)
+  --warm-up-passes N in each round, before the first that counts (default 3)
   --passes N         in each round (default 3)
   --no-memory        only CPU time
   --after-messages   memory with clients that have each received a message and come back
@@ -50,7 +50,7 @@ function readOptions(): BenchOptions | null {
       rounds: { type: 'string', default: '3' },
       rows: { type: 'string', default: DEFAULT_ROWS },
       baseline: { type: 'string' },
-      'warm-up-passes': { type: 'string', default: '2' },
+      'warm-up-passes': { type: 'string', default: '3' },
       passes: { type: 'string', default: '3' },
       'no-memory': { type: 'boolean', default: false },
       'after-messages': { type: 'boolean', default: false },

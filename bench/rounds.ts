@@ -3,7 +3,7 @@
  *
  *     warm-up   on a fresh server, ten times over: 2 % of the connections, some answered and some reset
  *     memory    20 %, then 90 % of the connections, each waiting on its own id
- *     warm-up   two passes that do not count, of which the figures still fall: compilers see each way that code is used
+ *     warm-up   three passes that do not count, of which the figures still fall: compilers see each way that code is used
  *     open      all connections, each on its own id                    ┐ a pass, three of them
  *     fan-out   all connections on one id get a message of 100 bytes   ┘
  *

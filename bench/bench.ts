@@ -26,6 +26,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --no-memory        only CPU time
   --after-messages   memory with clients that have each received a message and come back
   --pace NAME        how connections are opened: flood, trickle (default; 256 in flight) or single
+  --burst N          of a flood: so many wait when the server comes to look (default 2000; below net.core.somaxconn)
   --json             every sample, for programs
   --help`;
 
@@ -39,6 +40,7 @@ interface BenchOptions {
   memory: boolean;
   afterMessages: boolean;
   pace: Pace;
+  burst: number;
   json: boolean;
 }
 
@@ -55,6 +57,7 @@ function readOptions(): BenchOptions | null {
       'no-memory': { type: 'boolean', default: false },
       'after-messages': { type: 'boolean', default: false },
       pace: { type: 'string', default: 'trickle' },
+      burst: { type: 'string', default: '2000' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -74,12 +77,14 @@ function readOptions(): BenchOptions | null {
     memory: !values['no-memory'],
     afterMessages: values['after-messages'],
     pace,
+    burst: integer('burst', values.burst, 1, 4000),
     json: values.json,
   };
 }
 
 async function run(options: BenchOptions): Promise<boolean> {
-  const { connections, rounds, rows, baseline, warmUpPasses, passes, memory, afterMessages, pace, json } = options;
+  const { connections, rounds, rows, baseline, warmUpPasses, passes, memory, afterMessages, pace, burst, json } =
+    options;
   const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]));
   const failures = new Map<Row, Failure>();
   for (let round = 1; round <= rounds; round++) {
@@ -108,7 +113,7 @@ async function run(options: BenchOptions): Promise<boolean> {
   });
   const machine = { node: process.version, linux: release(), processors: availableParallelism() };
   if (json) {
-    const conditions = { machine, connections, rounds, warmUpPasses, passes, memory, afterMessages, pace };
+    const conditions = { machine, connections, rounds, warmUpPasses, passes, memory, afterMessages, pace, burst };
     console.log(JSON.stringify({ ...conditions, rows: outcomes }, null, 2));
   } else {
     const when = afterMessages ? 'memory after a message to each' : 'memory before any message';

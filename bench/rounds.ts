@@ -24,6 +24,8 @@ export interface RoundOptions {
   memory: boolean;
   /** How connections are opened in the passes. */
   pace: Pace;
+  /** Connections that wait when a flood is let in, fewer than net.core.somaxconn. */
+  burst: number;
   /** Passes before the first that counts. */
   warmUpPasses: number;
   passes: number;
@@ -45,9 +47,6 @@ const IN_FLIGHT: Record<Pace, { connectingMax: number; acceptQueueMax: number }>
   trickle: { connectingMax: 64, acceptQueueMax: 256 },
   single: { connectingMax: 1, acceptQueueMax: 1 },
 };
-/** Fewer than net.core.somaxconn, which is 4,096. */
-const BURST = 2000;
-
 /** One round over the rows. Each gets its sample or the reason why there is none. */
 export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<Row, Sample | Failure>> {
   const round = new Round<Row>();
@@ -108,12 +107,12 @@ async function warmUp(entry: Entry<Row>, connections: number): Promise<void> {
   }
 }
 
-async function measurePass(entry: Entry<Row>, { connections, pace }: RoundOptions): Promise<Pass> {
+async function measurePass(entry: Entry<Row>, { connections, pace, burst }: RoundOptions): Promise<Pass> {
   const { server } = entry;
   const opened = await costOf(server, connections, () =>
     // An upgrade needs an answer, which a server that stands still does not give.
     pace === 'flood' && entry.row.protocol === 'classic'
-      ? openInBursts(entry, connections)
+      ? openInBursts(entry, connections, burst)
       : open(entry, connections, null, pace),
   );
   await reset(entry);
@@ -137,13 +136,13 @@ async function open(
  * Who accepts stands still while a burst arrives, and the server has the machine to itself while it works it off. A manager, which
  * accepts nobody, is not stopped: that would wake each of its threads twice, which no client does.
  */
-async function openInBursts(entry: Entry<Row>, count: number): Promise<void> {
+async function openInBursts(entry: Entry<Row>, count: number, burst: number): Promise<void> {
   const { processes } = entry.server;
   const accepting = processes.filter(({ role }) => role !== 'manager').map(({ pid }) => pid);
-  for (let left = count; left > 0; left -= BURST) {
+  for (let left = count; left > 0; left -= burst) {
     for (const pid of accepting) process.kill(pid, 'SIGSTOP');
     try {
-      await open(entry, Math.min(BURST, left), null, 'flood');
+      await open(entry, Math.min(burst, left), null, 'flood');
     } finally {
       for (const pid of accepting) process.kill(pid, 'SIGCONT');
     }

@@ -98,6 +98,38 @@ export function reactorContract(
       }
     });
 
+    contract('of more listeners than anybody reserves room for, each is accepted from', async (h) => {
+      const ports: number[] = [];
+      for (let i = 0; i < 20; i++) ports.push(await h.listen());
+      for (const [listener, port] of [...ports.entries()].reverse()) {
+        await h.pair(port);
+        assert.equal(h.named('accepted').at(-1)![2], listener);
+      }
+    });
+
+    contract(
+      'a turn that leaves clients in the queue says that it is unfinished, and the last one does not',
+      async (h) => {
+        // Its clients are accepted by Node's loop, and there is nothing that it knows of beforehand.
+        if (h.reactor.name === 'portable') return assert.equal(h.reactor.unfinished, false);
+        const port = await h.listen();
+        await h.settle();
+        assert.equal(h.reactor.unfinished, false);
+        const clients = 1200;
+        let connected = 0;
+        for (let i = 0; i < clients; i++) h.peerOf(net.connect(port, '127.0.0.1').on('connect', () => connected++));
+        while (connected < clients) await new Promise(setImmediate);
+        h.reactor.turn(1000);
+        for (let turns = 1; h.named('accepted').length < clients; turns++) {
+          assert(h.reactor.unfinished, `after ${h.named('accepted').length} clients`);
+          assert(turns < clients, 'it does not come to an end');
+          h.reactor.turn(0);
+        }
+        await h.settle();
+        assert.equal(h.reactor.unfinished, false);
+      },
+    );
+
     contract('the address of a client is told where it is asked for, with many at once', async (h) => {
       const port = await h.listen();
       const before = await h.pair(port);

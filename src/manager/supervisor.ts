@@ -8,7 +8,7 @@
  * Adopted workers with higher numbers (an earlier serve had more) are kept for their clients and not replaced.
  *
  * A worker is lost when its process has ended, when it has no link for `LINK_TIMEOUT_MS`, or when it has said nothing for
- * `SILENCE_MS`, although it reports every second: then it is killed, so that its clients come back to one that serves.
+ * `SILENCE_MS`, although it reports every five seconds at the least: then it is killed, so that its clients come back to one that serves.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

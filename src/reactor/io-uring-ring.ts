@@ -231,9 +231,10 @@ export class Ring {
     return ioUringRegister(this.fd, IORING_REGISTER_FILES_UPDATE, scratch.address, 1) === -1 ? -lastErrno() : 0;
   }
 
-  /** Puts the next listener into the table, if there is room. Its descriptor stays with the caller. */
-  addListener(fd: number): void {
-    if (this.listeners < LISTENER_FILES && this.installFile(this.files + this.listeners, fd) === 0) this.listeners++;
+  /** Puts a listener into the table, if there is room and those before it are there. Its descriptor stays with the caller. */
+  addListener(listener: number, fd: number): void {
+    if (listener !== this.listeners || listener === LISTENER_FILES) return;
+    if (this.installFile(this.files + listener, fd) === 0) this.listeners++;
   }
 
   /** Takes all listeners out of the table. Accepts that wait hold theirs until they have been cancelled. */

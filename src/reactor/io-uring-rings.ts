@@ -120,8 +120,8 @@ export class Rings {
 
   /** Has the rings know the next listener, as long as they have room for it. */
   addListener(fd: number): void {
-    this.#listeners.push(fd);
-    for (const ring of this.list) ring.addListener(fd);
+    const listener = this.#listeners.push(fd) - 1;
+    for (const ring of this.list) ring.addListener(listener, fd);
   }
 
   removeListeners(): void {
@@ -147,7 +147,7 @@ export class Rings {
       this.waitForOthers();
     }
     if (index > 0) ring.registerEventfd(this.#eventfd);
-    for (const fd of this.#listeners) ring.addListener(fd);
+    for (const [listener, fd] of this.#listeners.entries()) ring.addListener(listener, fd);
     this.list.push(ring);
     this.#free.push(NONE);
     this.#fresh.push(first);

@@ -35,7 +35,7 @@ export interface IoUringOptions {
   capacity: number;
   events: ReactorEvents;
   buffers: SendBuffers;
-  /** Direct descriptors of one ring, a power of two: as many as RLIMIT_NOFILE allows, at most 16,384. */
+  /** Direct descriptors of one ring, a power of two: as many as RLIMIT_NOFILE allows beside listeners, at most 16,384. */
   slotsPerRing?: number;
   /** Requests handed over by one system call, a power of two. */
   submissions?: number;
@@ -63,7 +63,8 @@ export class IoUringReactor implements Reactor {
   constructor(options: IoUringOptions) {
     const { capacity, events, buffers, receives = 64 } = options;
     assert(buffers.native, 'the kernel is given addresses of send buffers');
-    const slotsMax = Math.min(SLOTS_PER_RING_MAX, 2 ** Math.floor(Math.log2(descriptorLimit().soft - LISTENER_FILES)));
+    const filesMax = Math.max(descriptorLimit().soft - LISTENER_FILES, 1);
+    const slotsMax = Math.min(SLOTS_PER_RING_MAX, 2 ** Math.floor(Math.log2(filesMax)));
     this.capacity = capacity;
     this.#rings = new Rings({
       capacity,

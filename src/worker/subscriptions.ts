@@ -11,7 +11,7 @@
  * rows above, from a pool; only these need a column that says whose they are.
  *
  * A channel exists while somebody is on it. The table is open addressing with linear probing; an entry is the channel's
- * number + 1. Removal shifts later entries back, so there are no tombstones. It doubles as it fills, by the hashes that are
+ * number + 1, and in the bits above that the same bits of its hash, so that who probes past it need not look it up. Removal shifts later entries back, so there are no tombstones. It doubles as it fills, by the hashes that are
  * kept, and never shrinks. The hash is keyed (HalfSipHash), since strangers choose the names.
  *
  * All other arrays have their final size from the start, and cost only the pages that are touched. Hence links hold row + 1 and
@@ -65,7 +65,7 @@ export class Subscriptions {
   readonly #hash: Int32Array;
   #highChannel = 0;
   #freeChannel = 0;
-  /** The hash table. Below `#tagBits` an entry is a channel + 1, in them it is the channel's hash. */
+  // The hash table. In `#tagBits` an entry has the channel's hash, below them the channel + 1.
   #table = new Int32Array(TABLE_ENTRIES_MIN);
   #mask = TABLE_ENTRIES_MIN - 1;
   readonly #tagBits: number;

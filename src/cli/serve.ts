@@ -6,7 +6,6 @@
  * the terminal and once passed on by npm. Two signals within REPEAT_MS are therefore one.
  */
 
-import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import type { Fields } from '../log-line.js';
 import type { Manager } from '../manager/manager.js';
@@ -54,8 +53,6 @@ async function serve(
   notes: string[],
   args: readonly string[],
 ): Promise<void> {
-  // The manager gives memory back when it rests (memory-at-rest.ts): V8 need not look for the time as well.
-  setFlagsFromString('--no-memory-reducer');
   // Loaded here: the other commands are quicker without them.
   const [{ startManager }, { createLogger }] = await Promise.all([
     import('../manager/manager.js'),

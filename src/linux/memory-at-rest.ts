@@ -4,9 +4,8 @@
  * V8 collects garbage when its heap fills, not when there is time; malloc(3) keeps what was freed. After a flood of clients or
  * messages a process that has nothing more to do would hold tens of megabytes of nothing for as long as it rests.
  *
- * At rest means: less than REST_SHARE of a core over REST_TICKS calls of `tick` in a row. It is done once for each time
- * that the process has worked for WORK_MS since, and COST_SHARE times as long as it took: a process at rest does nothing, and one
- * that works now and then does little for it.
+ * At rest means: less than a share of a core over REST_TICKS calls of `tick` in a row. It is done once for each time
+ * that the process has worked for WORK_MS since, so a process at rest does nothing.
  */
 
 import { setFlagsFromString } from 'node:v8';
@@ -17,23 +16,24 @@ import { ffiProblem } from './ffi.js';
 const mallocTrim = ffiProblem === null ? (await import('./libc.js')).mallocTrim : undefined;
 
 const REST_TICKS = 5;
-const REST_SHARE = 0.02;
 const WORK_MS = 300;
-const COST_SHARE = 20;
 
 export class MemoryAtRest {
   readonly #cpuMs: () => number;
   readonly #giveBack: () => void;
+  readonly #restShare: number;
   #clockMs: number;
   #lastCpuMs: number;
   /** CPU when memory was given back last. */
   #doneCpuMs: number;
-  /** CPU that this took. */
-  #costMs = 0;
   #restingTicks = 0;
 
-  /** The parameters are for tests. */
-  constructor(nowMs: number, cpuMs: () => number = ownCpuMs, giveBack: () => void = giveMemoryBack) {
+  /**
+   * @param restShare of a core: who uses less is at rest
+   * @param cpuMs this and giveBack are for tests
+   */
+  constructor(nowMs: number, restShare: number, cpuMs: () => number = ownCpuMs, giveBack: () => void = giveMemoryBack) {
+    this.#restShare = restShare;
     this.#cpuMs = cpuMs;
     this.#giveBack = giveBack;
     this.#clockMs = nowMs;
@@ -44,16 +44,14 @@ export class MemoryAtRest {
   /** Called about once a second. */
   tick(nowMs: number): void {
     const cpuMs = this.#cpuMs();
-    const resting = cpuMs - this.#lastCpuMs < REST_SHARE * (nowMs - this.#clockMs);
+    const resting = cpuMs - this.#lastCpuMs < this.#restShare * (nowMs - this.#clockMs);
     this.#restingTicks = resting ? this.#restingTicks + 1 : 0;
     this.#clockMs = nowMs;
     this.#lastCpuMs = cpuMs;
-    const workMs = Math.max(WORK_MS, COST_SHARE * this.#costMs);
-    if (this.#restingTicks < REST_TICKS || cpuMs - this.#doneCpuMs < workMs) return;
+    if (this.#restingTicks < REST_TICKS || cpuMs - this.#doneCpuMs < WORK_MS) return;
     this.#giveBack();
     this.#lastCpuMs = this.#cpuMs();
     this.#doneCpuMs = this.#lastCpuMs;
-    this.#costMs = this.#doneCpuMs - cpuMs;
   }
 }
 

@@ -48,6 +48,8 @@ import { readTokenFiles, type TokenFiles } from './token-files.js';
 import { Tracer } from './tracer.js';
 
 const SWEEP_MS = 1000;
+/** A manager that is less busy than this gives memory back (memory-at-rest.ts): dropping what is too old is rest. */
+const REST_SHARE = 0.04;
 /** A log that fails goes on failing: it is said no oftener than this. */
 const FAILURE_LOG_MS = 10_000;
 
@@ -111,7 +113,7 @@ export class Manager {
   readonly #api: Api;
   readonly #apiKeys: ApiKeys;
   readonly #startedMs = performance.now();
-  readonly #memory = new MemoryAtRest(this.#startedMs);
+  readonly #memory = new MemoryAtRest(this.#startedMs, REST_SHARE);
   readonly #drain: Drain;
   #ports: ClientPorts | null = null;
   /** The ports have not been closed. */

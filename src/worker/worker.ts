@@ -42,6 +42,8 @@ import { Subscriptions } from './subscriptions.js';
 import { trace } from './trace.js';
 
 const STATS_MS = 1000;
+/** A worker that is less busy than this gives memory back (memory-at-rest.ts): a second with some thousand newcomers is not rest. */
+const REST_SHARE = 0.02;
 /** A turn that is so early is not followed by another for the figures alone. */
 const STATS_EARLY_MS = 50;
 /** How often clients that have come and gone are reported, for webhooks. */
@@ -64,7 +66,7 @@ export class Worker implements ReactorEvents {
   readonly #clientReports: ClientReports;
   readonly #absences = new Absences();
   readonly #drain: Drain;
-  readonly #memory = new MemoryAtRest(performance.now());
+  readonly #memory = new MemoryAtRest(performance.now(), REST_SHARE);
   #startMemoryBytes = 0;
   #accepting = true;
   /** The manager knows that the drain is over. */

@@ -116,7 +116,7 @@ export const TOKEN_RSA_BITS_MIN = 2048;
 /** Tokens whose verdict a worker remembers, good and bad ones apart, so that bad ones push out no good one. */
 export const TOKENS_KNOWN_MAX = 8192;
 export const TOKENS_REFUSED_MAX = 1024;
-/** Verifications under way at one time: enough for Node's threads through a turn of 20 ms. More wait in order. */
+/** Verifications under way at one time: enough for Node's thread through a turn of 20 ms. More wait in order. */
 export const VERIFICATIONS_AT_ONCE = 256;
 /** Tokens that wait for their verification. */
 export const VERIFICATIONS_WAITING_MAX = 16_384;

@@ -47,6 +47,7 @@ const IN_FLIGHT: Record<Pace, { connectingMax: number; acceptQueueMax: number }>
   trickle: { connectingMax: 64, acceptQueueMax: 256 },
   single: { connectingMax: 1, acceptQueueMax: 1 },
 };
+
 /** One round over the rows. Each gets its sample or the reason why there is none. */
 export async function runRound(rows: Row[], options: RoundOptions): Promise<Map<Row, Sample | Failure>> {
   const round = new Round<Row>();

@@ -28,10 +28,11 @@ export interface ClientPublication {
  * whether they are UTF-8 makes no difference.
  */
 export function nameEnd(bytes: Uint8Array, at: number, end: number): number {
-  const nameEnd = at + 1 + (bytes[at] ?? 0);
-  if (nameEnd > end) throw new LinkError('a channel name that is cut off');
-  checkName(at + 1, nameEnd);
-  return nameEnd;
+  const start = at + 1;
+  const next = start + bytes[at]!;
+  if (next > end) throw new LinkError('a channel name that is cut off');
+  checkName(start, next);
+  return next;
 }
 
 function checkName(start: number, end: number): void {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { readNamedFile, readNamedText } from './named-file.js';
+import { readNamedFile, readNamedText, withoutSpaceAtEnd } from './named-file.js';
 
 describe('a file that an operator names', () => {
   let directory: string;
@@ -39,5 +39,13 @@ describe('a file that an operator names', () => {
   test('of text is UTF-8', () => {
     assert.equal(readNamedText(file('grün'), 10, refused), 'grün');
     assert.throws(() => readNamedText(file(Uint8Array.of(0x67, 0xfc)), 10, refused), { message: 'it is not UTF-8' });
+  });
+
+  test('of a secret has its secret without white space of ASCII at its end, and every other byte', () => {
+    const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    const space = [...all].filter((byte) => withoutSpaceAtEnd(Buffer.of(0x78, byte)).length === 1);
+    assert.deepEqual(space, [...Buffer.from('\t\n\v\f\r ')]);
+    assert.equal(withoutSpaceAtEnd(Buffer.from(' x y \r\n')).toString(), ' x y');
+    assert.equal(withoutSpaceAtEnd(Buffer.from('\n\n')).length, 0);
   });
 });

@@ -64,3 +64,17 @@ export function readNamedText(
   if (!isUtf8(bytes)) throw refused('it is not UTF-8');
   return bytes.toString();
 }
+
+const SPACE = 0x20;
+const TAB = 0x09;
+const CR = 0x0d;
+
+/**
+ * A secret as its file has it: white space at the end (space, and tab to carriage return) belongs to the file. Bytes above ASCII
+ * never do: 0xA0, a space in Latin-1, ends an `à` in UTF-8.
+ */
+export function withoutSpaceAtEnd(bytes: Buffer): Buffer {
+  let end = bytes.length;
+  while (end > 0 && (bytes[end - 1]! === SPACE || (bytes[end - 1]! >= TAB && bytes[end - 1]! <= CR))) end--;
+  return bytes.subarray(0, end);
+}

@@ -1,6 +1,6 @@
 /** The file with the secret that signs webhooks: read at the start and at each reload. */
 
-import { readNamedFile } from '../named-file.js';
+import { readNamedFile, withoutSpaceAtEnd } from '../named-file.js';
 import { isOpenToOthers } from '../platform/private-file.js';
 
 /** A larger file is another one. */
@@ -21,16 +21,14 @@ export interface WebhookSecret {
  * @throws Error with code EWEBHOOK that says what is wrong, and never what is in the file
  */
 export function readWebhookSecret(path: string): WebhookSecret {
-  const bytes = readNamedFile(path, FILE_BYTES_MAX, (reason) => failure(path, reason));
-  let end = bytes.length;
-  while (end > 0 && bytes[end - 1]! <= 0x20) end--;
-  if (end === 0) throw failure(path, 'it is empty');
-  if (end < SECRET_BYTES_MIN) {
+  const secret = withoutSpaceAtEnd(readNamedFile(path, FILE_BYTES_MAX, (reason) => failure(path, reason)));
+  if (secret.length === 0) throw failure(path, 'it is empty');
+  if (secret.length < SECRET_BYTES_MIN) {
     const cure = 'openssl rand -hex 32 makes one';
-    throw failure(path, `the secret has ${end} bytes, and needs ${SECRET_BYTES_MIN} at least: ${cure}`);
+    throw failure(path, `the secret has ${secret.length} bytes, and needs ${SECRET_BYTES_MIN} at least: ${cure}`);
   }
   const warning = `others may read --webhook-secret-file ${path}, and sign webhooks: chmod 600`;
-  return { secret: bytes.subarray(0, end), warning: isOpenToOthers(path) ? warning : null };
+  return { secret, warning: isOpenToOthers(path) ? warning : null };
 }
 
 function failure(path: string, why: string): Error {

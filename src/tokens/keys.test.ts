@@ -20,6 +20,11 @@ describe('a secret', () => {
     assert.deepEqual(secretKey(Buffer.from(bytes)), { jwk, alg, kid });
   });
 
+  test('keeps a byte at its end that is white space only in Latin-1', () => {
+    const bytes = Buffer.from(`${'x'.repeat(30)}à`);
+    assert.equal(secretKey(bytes).jwk['k'], bytes.toString('base64url'));
+  });
+
   test('that is short is refused', () => {
     assert.throws(() => secretKey(Buffer.from(`${'x'.repeat(31)}\n`)), /at least 32 bytes, this one has 31/);
     assert.throws(() => secretKey(Buffer.from(' \n')), /this one has 0/);

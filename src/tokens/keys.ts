@@ -9,6 +9,7 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { TOKEN_KEYS_MAX, TOKEN_RSA_BITS_MIN, TOKEN_SECRET_BYTES_MIN } from '../limits.js';
 import type { TokenKey } from '../link/policy.js';
+import { withoutSpaceAtEnd } from '../named-file.js';
 
 type Jwk = Readonly<Record<string, unknown>>;
 
@@ -18,19 +19,18 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
 /**
  * The key that a secret is.
  *
- * @param secret as it is in its file; white space at its end belongs to the file
+ * @param file what the secret's file has; white space at its end belongs to the file
  * @throws Error where it is too short
  */
-export function secretKey(secret: Buffer): TokenKey {
-  let end = secret.length;
-  while (end > 0 && /\s/.test(String.fromCharCode(secret[end - 1]))) end--;
-  if (end < TOKEN_SECRET_BYTES_MIN) {
+export function secretKey(file: Buffer): TokenKey {
+  const secret = withoutSpaceAtEnd(file);
+  if (secret.length < TOKEN_SECRET_BYTES_MIN) {
     throw new Error(
-      `a secret for HS256 needs at least ${TOKEN_SECRET_BYTES_MIN} bytes, this one has ${end}: ` +
+      `a secret for HS256 needs at least ${TOKEN_SECRET_BYTES_MIN} bytes, this one has ${secret.length}: ` +
         '`openssl rand -base64 48` makes one',
     );
   }
-  return { jwk: { kty: 'oct', k: secret.subarray(0, end).toString('base64url') }, alg: 'HS256', kid: null };
+  return { jwk: { kty: 'oct', k: secret.toString('base64url') }, alg: 'HS256', kid: null };
 }
 
 /**

@@ -47,7 +47,15 @@ import { addressFamily, addressPort, SOCKET_ADDRESS_BYTES_MAX } from '../linux/s
 import { closeDescriptor, setSocketOption } from '../linux/sockets.js';
 import { EpollListeners, LISTENER_GENERATION } from './epoll-listeners.js';
 import { PendingSends } from './pending-sends.js';
-import { type ClientSource, PEER_BYTES, type Reactor, type ReactorEvents, SEND_DONE, SEND_PENDING } from './reactor.js';
+import {
+  type ClientSource,
+  PEER_BYTES,
+  type Reactor,
+  type ReactorEvents,
+  SEND_DONE,
+  SEND_PENDING,
+  sendToEach,
+} from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
 // States of a slot: bits over OPEN.
@@ -204,13 +212,7 @@ export class EpollReactor implements Reactor {
   }
 
   sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
-    let done = 0;
-    for (let i = 0; i < count; i++) {
-      const result = this.send(connections[i], buffer);
-      results[i] = result;
-      if (result === SEND_DONE) done++;
-    }
-    return done;
+    return sendToEach(this, connections, count, buffer, results);
   }
 
   pendingBytes(connection: number): number {

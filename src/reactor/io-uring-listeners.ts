@@ -47,7 +47,8 @@ export class IoUringListeners {
   readonly #owner: Owner;
   readonly #events: ReactorEvents;
   readonly #rings: Rings;
-  readonly #fds: number[] = [];
+  /** Their descriptors, which the rings keep. */
+  readonly #fds: readonly number[];
   /** For each listener the slots whose accepts wait. */
   readonly #waiting: number[][] = [];
   /** Listeners that have more clients queued. */
@@ -70,6 +71,7 @@ export class IoUringListeners {
     this.#owner = owner;
     this.#events = events;
     this.#rings = rings;
+    this.#fds = rings.listeners;
     this.#inBatches = inBatches;
   }
 
@@ -83,8 +85,7 @@ export class IoUringListeners {
     this.#queued.push(false);
     this.#sure.push(0);
     this.#retry = true;
-    this.#rings.addListener(fd);
-    return this.#fds.push(fd) - 1;
+    return this.#rings.addListener(fd);
   }
 
   pause(): void {
@@ -188,9 +189,8 @@ export class IoUringListeners {
   }
 
   destroy(): void {
-    this.#rings.removeListeners();
     for (const fd of this.#fds) closeDescriptor(fd);
-    this.#fds.length = 0;
+    this.#rings.removeListeners();
   }
 
   #submitAll(): void {

@@ -53,7 +53,6 @@ export class Rings {
   #lowest = 0;
   #used = 0;
 
-  /** Descriptors of the listeners, by number. */
   readonly #listeners: number[] = [];
   #eventfd = NONE;
   readonly #native = mapNative(4096);
@@ -69,6 +68,11 @@ export class Rings {
 
   of(connection: number): Ring {
     return this.list[connection >> this.shift];
+  }
+
+  /** Descriptors of the listeners, by number. */
+  get listeners(): readonly number[] {
+    return this.#listeners;
   }
 
   /** Slots that nobody uses. */
@@ -118,12 +122,14 @@ export class Rings {
     return -ring.installFile(slot & this.mask, fd);
   }
 
-  /** Has the rings know the next listener, as long as they have room for it. */
-  addListener(fd: number): void {
+  /** Has the rings know the next listener, also those made later, as long as they have room for it. @returns its number */
+  addListener(fd: number): number {
     const listener = this.#listeners.push(fd) - 1;
     for (const ring of this.list) ring.addListener(listener, fd);
+    return listener;
   }
 
+  /** They are still open. */
   removeListeners(): void {
     this.#listeners.length = 0;
     for (const ring of this.list) ring.removeListeners();

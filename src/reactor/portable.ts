@@ -28,6 +28,7 @@ import {
   type ReactorOptions,
   SEND_DONE,
   SEND_PENDING,
+  sendToEach,
 } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
@@ -179,13 +180,7 @@ export class PortableReactor implements Reactor {
   }
 
   sendAll(connections: Int32Array, count: number, buffer: number, results: Int32Array): number {
-    let done = 0;
-    for (let i = 0; i < count; i++) {
-      const result = this.send(connections[i], buffer);
-      results[i] = result;
-      if (result === SEND_DONE) done++;
-    }
-    return done;
+    return sendToEach(this, connections, count, buffer, results);
   }
 
   pendingBytes(slot: number): number {

@@ -191,3 +191,20 @@ export interface Reactor {
   /** Closes everything that the reactor owns, listeners and adopted descriptors too. */
   destroy(): void;
 }
+
+/** `sendAll` of a reactor to which each send is a system call of its own. */
+export function sendToEach(
+  reactor: Reactor,
+  connections: Int32Array,
+  count: number,
+  buffer: number,
+  results: Int32Array,
+): number {
+  let done = 0;
+  for (let i = 0; i < count; i++) {
+    const result = reactor.send(connections[i], buffer);
+    results[i] = result;
+    if (result === SEND_DONE) done++;
+  }
+  return done;
+}

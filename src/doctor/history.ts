@@ -121,6 +121,6 @@ export const HISTORY: readonly HistoricLine[] = [
     line: 'vm.max_map_count, kernel.pid_max, kernel.threads-max',
     verdict: 'no',
     today:
-      'for a thread or a mapping a connection. A worker has 11 threads and some 150 mappings, however many it holds',
+      'for a thread or a mapping a connection. A worker has 5 threads and some 150 mappings, however many it holds',
   },
 ];

@@ -74,11 +74,11 @@ describe('pids.max', () => {
 
   it('must hold the threads of a manager and its workers', () => {
     assert.equal(runCheck(groupTasks, {}, { workers: 4 }).ok, true);
-    assert.equal(runCheck(groupTasks, limited(100, 45), { workers: 4 }).ok, true);
-    const check = runCheck(groupTasks, limited(100, 46), { workers: 4 });
+    assert.equal(runCheck(groupTasks, limited(100, 69), { workers: 4 }).ok, true);
+    const check = runCheck(groupTasks, limited(100, 70), { workers: 4 });
     assert.equal(check.ok, false);
-    assert.equal(check.needs, '55 free');
-    assert.match(check.fix, /TasksMax=156/);
+    assert.equal(check.needs, '31 free');
+    assert.match(check.fix, /TasksMax=132/);
   });
 });
 

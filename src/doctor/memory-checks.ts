@@ -2,7 +2,7 @@
 
 import type { GroupLimit } from './cgroup.js';
 import { type Check, count, formatBytes, sysctlCheck } from './check.js';
-import { type MemoryNeeds, memoryNeeds, type Plan, THREADS_PER_PROCESS } from './plan.js';
+import { MANAGER_THREADS, type MemoryNeeds, memoryNeeds, type Plan, WORKER_THREADS } from './plan.js';
 import type { Reading } from './reading.js';
 
 /** MemAvailable of /proc/meminfo, proc(5): what can be had without swapping. */
@@ -43,8 +43,8 @@ export function groupMemory(reading: Reading, plan: Plan): Check {
 /** pids.max (systemd: TasksMax) counts threads: Documentation/admin-guide/cgroup-v2.rst. */
 export function groupTasks(reading: Reading, plan: Plan): Check {
   const group = reading.groups.tasks;
-  const needed = (plan.workers + 1) * THREADS_PER_PROCESS;
-  const why = `a manager and ${plan.workers} workers, each a Node process of ${THREADS_PER_PROCESS} threads`;
+  const needed = MANAGER_THREADS + plan.workers * WORKER_THREADS;
+  const why = `a manager of ${MANAGER_THREADS} threads and ${plan.workers} workers of ${WORKER_THREADS}`;
   if (group === null) return { name: 'pids.max', ok: true, is: 'no limit', needs: String(needed), why, fix: '' };
   const free = group.limit - group.used;
   const ok = free >= needed;

@@ -30,11 +30,12 @@ describe('a plan', () => {
 });
 
 describe('rings', () => {
-  it('have a power of two of places, within RLIMIT_NOFILE and 16,384', () => {
+  it('have a power of two of places, within 16,384 and what RLIMIT_NOFILE leaves beside listeners', () => {
     assert.equal(ringsNeeded(524_288, 20_000), 32);
     assert.equal(ringsNeeded(524_288, 1_000_000), 32);
-    assert.equal(ringsNeeded(10_000, 1024), 10);
-    assert.equal(ringsNeeded(10_000, 2047), 10);
+    assert.equal(ringsNeeded(10_000, 1024), 20);
+    assert.equal(ringsNeeded(10_000, 1024 + 16), 10);
+    assert.equal(ringsNeeded(10_000, 2048 + 15), 10);
   });
 
   it('are few enough for the descriptors that they need themselves', () => {
@@ -43,6 +44,8 @@ describe('rings', () => {
       const limit = descriptorsNeeded(plan);
       assert(ringsNeeded(connections, limit) + 64 <= limit, `${connections} connections, RLIMIT_NOFILE ${limit}`);
     }
+    const plan = makePlan({ ...request, connections: 524_288, workers: 1 }, fakeReading());
+    assert.equal(descriptorsNeeded(plan), 1024 + 16);
   });
 });
 

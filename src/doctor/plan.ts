@@ -6,6 +6,7 @@
 import { workerCapacity } from '../cli/options.js';
 import { CONNECTION_BYTES, RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import { PORTABLE_CONNECTION_BYTES } from '../reactor/choose.js';
+import { LISTENER_FILES, slotsPerRing } from '../reactor/io-uring-slots.js';
 import type { Reading } from './reading.js';
 
 /**
@@ -33,8 +34,6 @@ export const KERNEL_WATCH_BYTES = {
 
 /** Queues and hash table of one ring, where the kernel cannot make its queue smaller later (src/reactor/io-uring-ring.ts). */
 export const RING_BYTES = 160 << 10;
-/** Direct descriptors of one ring at most (src/reactor/io-uring.ts). */
-const RING_SLOTS_MAX = 16_384;
 
 /** Private memory of an idle manager and of an idle worker (`megacomet status`), and the text that all of them share. */
 export const MANAGER_BYTES = 30 << 20;
@@ -45,8 +44,9 @@ export const INDEX_ENTRY_BYTES = 13;
 /** megatest's columns, and its processes, as many as workers. */
 export const TESTER_CONNECTION_BYTES = 32;
 
-/** Threads of one Node process: itself, V8's and libuv's pools (counted in /proc/<pid>/task). */
-export const THREADS_PER_PROCESS = 11;
+/** Threads of a manager: itself, V8's and libuv's pools (counted in /proc/<pid>/task). A worker's pools are smaller (supervisor.ts). */
+export const MANAGER_THREADS = 11;
+export const WORKER_THREADS = 5;
 
 /** How fast clients may come back after a failure: all of them in so many seconds. */
 export const RETURN_SECONDS = 10;
@@ -112,15 +112,19 @@ export function makePlan(request: Request, reading: Reading): Plan {
  */
 export function descriptorsNeeded({ backend, perWorker }: Plan): number {
   if (backend === 'epoll') return perWorker + RESERVED_DESCRIPTORS;
-  let slots = 2 * RESERVED_DESCRIPTORS;
-  while (slots < RING_SLOTS_MAX && ringsNeeded(perWorker, slots) + RESERVED_DESCRIPTORS > slots) slots *= 2;
-  return Math.max(slots, ringsNeeded(perWorker, slots) + RESERVED_DESCRIPTORS);
+  const needed = (limit: number) => ringsNeeded(perWorker, limit) + RESERVED_DESCRIPTORS;
+  let limit = 2 * RESERVED_DESCRIPTORS + LISTENER_FILES;
+  while (needed(limit) > limit) {
+    const larger = 2 * slotsPerRing(limit) + LISTENER_FILES;
+    if (slotsPerRing(larger) === slotsPerRing(limit)) return needed(limit);
+    limit = larger;
+  }
+  return limit;
 }
 
 /** @param descriptors RLIMIT_NOFILE */
 export function ringsNeeded(perWorker: number, descriptors: number): number {
-  const slots = Math.min(RING_SLOTS_MAX, 2 ** Math.floor(Math.log2(Math.max(1, descriptors))));
-  return Math.ceil(perWorker / slots);
+  return Math.ceil(perWorker / slotsPerRing(descriptors));
 }
 
 /** Connections whose message is under way at the same time when all get one: each holds at least one page of tcp_mem. */

@@ -50,6 +50,7 @@ import {
 } from '../linux/io-uring.js';
 import { close, lastErrno, mmap, munmap } from '../linux/libc.js';
 import { mapNative, type NativeMemory, unmapNative } from '../linux/native-memory.js';
+import { LISTENER_FILES } from './io-uring-slots.js';
 
 export interface RingOptions {
   /** Submissions for one enter, a power of two. */
@@ -61,9 +62,6 @@ export interface RingOptions {
   /** Direct descriptors: with {@link LISTENER_FILES} at most RLIMIT_NOFILE (io_uring_register(2)). */
   files: number;
 }
-
-/** Places in the table behind those of `files`, for listeners. */
-export const LISTENER_FILES = 16;
 
 const SQE_WORDS = 16;
 /** struct sockaddr_un has 110. */

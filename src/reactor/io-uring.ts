@@ -23,8 +23,9 @@ import { closeDescriptor, descriptorLimit, setSocketOption } from '../linux/sock
 import { IoUringConnections } from './io-uring-connections.js';
 import { IoUringListeners } from './io-uring-listeners.js';
 import { ACCEPT, CLOSE, CONNECT, detailOf, kindOf, POLL, RECEIVE, SEND, SHUTDOWN, WAKE } from './io-uring-requests.js';
-import { LISTENER_FILES, type Ring } from './io-uring-ring.js';
+import type { Ring } from './io-uring-ring.js';
 import { Rings } from './io-uring-rings.js';
+import { slotsPerRing } from './io-uring-slots.js';
 import type { ClientSource, Reactor, ReactorEvents } from './reactor.js';
 import type { SendBuffers } from './send-buffers.js';
 
@@ -47,8 +48,6 @@ export interface IoUringOptions {
   acceptsInBatches?: boolean;
 }
 
-const SLOTS_PER_RING_MAX = 1 << 14;
-
 export class IoUringReactor implements Reactor {
   readonly name = 'io-uring';
   readonly capacity: number;
@@ -63,12 +62,10 @@ export class IoUringReactor implements Reactor {
   constructor(options: IoUringOptions) {
     const { capacity, events, buffers, receives = 64 } = options;
     assert(buffers.native, 'the kernel is given addresses of send buffers');
-    const filesMax = Math.max(descriptorLimit().soft - LISTENER_FILES, 1);
-    const slotsMax = Math.min(SLOTS_PER_RING_MAX, 2 ** Math.floor(Math.log2(filesMax)));
     this.capacity = capacity;
     this.#rings = new Rings({
       capacity,
-      slotsPerRing: options.slotsPerRing ?? slotsMax,
+      slotsPerRing: options.slotsPerRing ?? slotsPerRing(descriptorLimit().soft),
       submissions: options.submissions ?? 256,
       completions: options.completions ?? 1024,
     });

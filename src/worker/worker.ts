@@ -7,6 +7,7 @@
 
 import { randomBytes } from 'node:crypto';
 import {
+  EXPIRY_ROUND_MS,
   EXTRA_SUBSCRIPTIONS_MAX,
   LINK_RETRY_MS,
   RESERVED_DESCRIPTORS,
@@ -298,7 +299,8 @@ export class Worker implements ReactorEvents {
 
   /** How long the next turn may wait where nothing is known to be due. */
   #restMs(): number {
-    return this.#stopping || this.#timers.size > 0 ? TURN_WAIT_TIMED_MS : TURN_WAIT_MS;
+    if (this.#stopping || this.#timers.size > 0) return TURN_WAIT_TIMED_MS;
+    return this.#clients.access.identities.size > 0 ? EXPIRY_ROUND_MS : TURN_WAIT_MS;
   }
 
   /** A manager that asked for the sockets may have ended since, or looked elsewhere: that must not end the clients. */

@@ -22,8 +22,8 @@ import {
 } from './frames.js';
 
 const BATCH_BYTES_FIRST = 1024;
-/** A frame of names ends when it has so many bytes: one that spans two reads is copied. */
-const NAMES_BYTES_MAX = 4000;
+/** A frame of names ends when it has so many bytes: one that spans two reads is copied, into 4,096 (frame-reader.ts). */
+const NAMES_BYTES_MAX = 4096 - 256;
 /** A u48: a sequence or a time. */
 const SEQUENCE_BYTES = 6;
 /** HISTORY: request, upTo, gap, rest. */

@@ -27,11 +27,12 @@ test('memory is given back once after work, when the process has rested for five
   seconds(10, 10);
   assert.deepEqual(times, [5000], 'nothing was done since');
   seconds(10, 500);
+  seconds(10, 21);
   assert.deepEqual(times, [5000], 'not in the middle of work');
-  seconds(4, 10);
+  seconds(4, 19);
   seconds(1, 500);
-  seconds(5, 10);
-  assert.deepEqual(times, [5000, 44_000]);
+  seconds(5, 19);
+  assert.deepEqual(times, [5000, 54_000]);
 });
 
 test('garbage goes back to the machine', { skip: ffiProblem ?? false }, () => {

@@ -35,7 +35,7 @@ export const NODE_FLAGS: readonly string[] = [
   '--v8-pool-size=1',
   '--max-inlined-bytecode-size-cumulative=5000',
 ];
-/** … and one for libuv: reading modules at the start, and verifying tokens. There are as many workers as processors. */
+/** … and one for libuv, unless it is set: reading modules at the start, and verifying tokens. By default each processor has a worker. */
 const ENVIRONMENT = { UV_THREADPOOL_SIZE: '1' };
 
 /** How long a new manager waits for the workers of an earlier one to dial; they try every 200 ms. */

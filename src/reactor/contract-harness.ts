@@ -224,6 +224,15 @@ export class Harness implements ReactorEvents {
   }
 }
 
+/** Runs Node's loop alone until a condition holds. */
+export async function nodeUntil(what: string, holds: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + PATIENCE_MS;
+  while (!holds()) {
+    if (performance.now() > deadlineMs) assert.fail(`waited in vain until ${what}`);
+    await yieldToNode();
+  }
+}
+
 /** Clients that Node has accepted in this process. Those that are given back wait until others are wanted. */
 class ServerSource implements ClientSource {
   readonly #server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#offer(socket));

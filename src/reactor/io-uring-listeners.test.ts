@@ -5,6 +5,7 @@ import { EAGAIN, ENFILE } from '../linux/errno.js';
 import { IORING_ACCEPT_DONTWAIT, IORING_ACCEPT_POLL_FIRST } from '../linux/io-uring.js';
 import { accept4 } from '../linux/libc.js';
 import { acceptQueueLength, closeDescriptor, openListener } from '../linux/sockets.js';
+import { nodeUntil } from './contract-harness.js';
 import { IoUringListeners } from './io-uring-listeners.js';
 import { probeIoUring } from './io-uring-probe.js';
 import { Rings } from './io-uring-rings.js';
@@ -55,7 +56,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
   async function queue(count: number): Promise<void> {
     const length = acceptQueueLength(fd) + count;
     for (let i = 0; i < count; i++) clients.push(net.connect(port, '127.0.0.1').on('error', () => {}));
-    while (acceptQueueLength(fd) < length) await new Promise(setImmediate);
+    await nodeUntil('all clients are queued', () => acceptQueueLength(fd) === length);
   }
 
   const takeSubmitted = (): [number, number][] => submitted.splice(0);

@@ -27,7 +27,7 @@ describe('reports to the manager', () => {
   const sentBytes = () => reactor.takeSent(CONNECTION).length;
   /** So many clients have come, of some 20 bytes each. */
   const report = (clients: number) => {
-    const name = Buffer.from('a name of 19 letters');
+    const name = Buffer.from('a name of 20 letters');
     for (let i = 0; i < clients; i++) link.waiting(name, 0, name.length);
   };
 

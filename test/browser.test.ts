@@ -14,10 +14,13 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { EventSource } from 'eventsource';
 import WebSocket from 'ws';
-import { startServer, type TestServer, waitFor } from './helpers.js';
+import { isAlive, startServer, type TestServer, waitFor } from './helpers.js';
 
 const killWorkers = async (server: TestServer) => {
-  for (const pid of await server.workerPids()) process.kill(pid, 'SIGKILL');
+  const pids = await server.workerPids();
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  // One that dies a moment later could accept a client that has come back by then.
+  await waitFor('their end', () => !pids.some(isAlive));
 };
 
 describe('npm clients', () => {
@@ -35,7 +38,7 @@ describe('npm clients', () => {
       const gaps: unknown[] = [];
       source.addEventListener('message', ({ data }) => heard.push(JSON.parse(data).data));
       source.addEventListener('gap', (event) => gaps.push(event));
-      await once(source as never, 'open');
+      await once(source as never, 'subscribed');
       await server.publish('c', 1);
       await waitFor('the first', () => heard.length === 1);
       await killWorkers(server);

@@ -159,7 +159,7 @@ describe('the classic protocol', () => {
     slow.vanish();
     const next = await poll(server.ports.client, 'slow');
     assert.equal(bodyOf((await next.closed).received), text);
-    assert.equal((await server.status()).log.queued, 0);
+    await waitFor('it is consumed', async () => (await server.status()).log.queued === 0);
   });
 
   test('a half-closed poll is a client that has gone: its message waits for the next', async () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { freePort } from '../src/testing/free-port.js';
 import { binPath, runCommand, startServer, type TestServer, temporaryRunDirectory } from './helpers.js';
 
 const COMMANDS = [
@@ -116,9 +117,7 @@ describe('a wrong option is one line and exit code 2:', () => {
 
 describe('a failure is one line and exit code 1:', () => {
   it('publish without a server', async () => {
-    const { port, close } = await takePort();
-    close();
-    const result = await runCommand(['publish', 'alice', 'hi', '--api', `http://127.0.0.1:${port}`]);
+    const result = await runCommand(['publish', 'alice', 'hi', '--api', `http://127.0.0.1:${await freePort()}`]);
     assertOneLine(result, 1);
     assert.match(result.stderr, /cannot reach the API at http:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
   });

@@ -63,7 +63,7 @@ describe('a server in this process', () => {
     assert.equal(classic, null);
     assert.equal((await fetch(`${api}/v1/status`)).status, 200);
     const client = await rawClient(portOf(clients[0]!), 'GET /v1/sse?channel=a HTTP/1.1\r\nHost: test\r\n\r\n');
-    await client.until('200 OK');
+    await client.until('event: subscribed');
     const published = await server.publish('a', { score: 3 });
     assert.deepEqual([published.status, published.receivers, published.duplicate], ['delivered', 1, false]);
     await client.until('{"score":3}');

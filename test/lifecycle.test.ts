@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { findWorkers } from '../src/manager/processes.js';
+import { assertWithin } from '../src/testing/assert-within.js';
 import {
   isAlive,
   poll,
@@ -21,20 +22,23 @@ const FREE = ['--client-ports', '0', '--classic-port', '0', '--api-port', '0', '
 describe('serve in the foreground', () => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     it(`ends within two seconds of ${signal} with exit code 0, and leaves nothing`, async () => {
-      const server = await startServer();
-      const held = await poll(server.ports.client, 'held');
-      await waitFor('the connection to be held', async () => (await server.status()).connections === 1);
-      const pids = [server.managerPid, ...(await server.workerPids())];
-      assert.equal(pids.length, 3);
+      await assertWithin(2000, async () => {
+        const server = await startServer();
+        const held = await poll(server.ports.client, 'held');
+        await waitFor('the connection to be held', async () => (await server.status()).connections === 1);
+        const pids = [server.managerPid, ...(await server.workerPids())];
+        assert.equal(pids.length, 3);
 
-      const begunMs = performance.now();
-      server.process.kill(signal);
-      const [exitCode] = await once(server.process, 'exit');
-      assert.ok(performance.now() - begunMs < 2000);
-      assert.equal(exitCode, 0);
-      assert.deepEqual(findWorkers(server.runDirectory), []);
-      await held.closed;
-      await server.stop();
+        const begunMs = performance.now();
+        server.process.kill(signal);
+        const [exitCode] = await once(server.process, 'exit');
+        const tookMs = performance.now() - begunMs;
+        assert.equal(exitCode, 0);
+        assert.deepEqual(findWorkers(server.runDirectory), []);
+        await held.closed;
+        await server.stop();
+        return tookMs;
+      });
     });
   }
 

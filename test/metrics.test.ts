@@ -30,7 +30,7 @@ async function series(): Promise<Map<string, number>> {
 
 test('a message is in the histograms of fan-out and delivery, and its receiver among the connections', async () => {
   const client = await rawClient(server.ports.client, 'GET /v1/sse?channel=a HTTP/1.1\r\nHost: test\r\n\r\n');
-  await client.until('200 OK');
+  await client.until('event: subscribed');
   assert.equal((await server.publish('a', 'x')).receivers, 1);
   await client.until('"x"');
   const scraped = await waitFor('the workers to report', async () => {

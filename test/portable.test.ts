@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../src/testing/free-port.js';
 import {
   isAlive,
   poll,
@@ -100,11 +101,12 @@ describe('a manager that is killed, with the portable reactor', () => {
     test(`takes its workers along; clients come back to the next one and miss nothing (${where})`, async () => {
       const run = await temporaryRunDirectory();
       const reactor = where === 'Linux' ? 'portable' : 'auto';
-      let server = await startServer(['--log', 'lmdb', '--reactor', reactor], { runDirectory: run.path, env });
+      const args = ['--log', 'lmdb', '--reactor', reactor, '--client-ports', String(await freePort())];
+      let server = await startServer(args, { runDirectory: run.path, env });
       try {
         const pids = await server.workerPids();
         const stream = await rawClient(server.ports.client, 'GET /v1/sse?channel=c HTTP/1.1\r\nHost: test\r\n\r\n');
-        await stream.until('retry: ');
+        await stream.until('event: subscribed');
         await server.publish('c', 'one');
         await stream.until('"one"');
         const cursor = [...stream.received().matchAll(/^id: (\S+)/gm)].at(-1)![1];
@@ -115,9 +117,8 @@ describe('a manager that is killed, with the portable reactor', () => {
         await waitFor('the workers to end', () => pids.every((pid) => !isAlive(pid)));
         if (where !== 'Linux') assert(existsSync(join(run.path, 'lock.sock')), 'its lock was left behind');
 
-        // The same ports, at once.
-        const ports = ['--client-ports', String(server.ports.client)];
-        server = await startServer(['--log', 'lmdb', '--reactor', reactor, ...ports], { runDirectory: run.path, env });
+        // The same port, at once.
+        server = await startServer(args, { runDirectory: run.path, env });
         await server.publish('c', 'two');
         const head = `GET /v1/sse?channel=c&after=${cursor} HTTP/1.1\r\nHost: test\r\n\r\n`;
         const again = await rawClient(server.ports.client, head);

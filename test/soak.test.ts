@@ -15,7 +15,7 @@ test('a thousand subscribers miss nothing while they, workers and managers come 
     subscribers: 1000,
     rate: 1000,
     killWorkerS: 8,
-    killManagerS: 20,
+    killManagerS: 15,
     log: () => {},
   });
   for (const line of lines) context.diagnostic(line);

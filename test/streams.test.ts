@@ -368,6 +368,7 @@ describe('processes that die', () => {
       const pids = await server.workerPids();
       for (const pid of pids) process.kill(pid, 'SIGKILL');
       for (const client of clients) await client.raw.closed;
+      await waitFor('both to have ended', () => !pids.some(isAlive));
       await server.publish('c', 2);
       for (const [n, client] of clients.entries()) {
         const transport = STREAMS[Math.floor(n / 4)]!;

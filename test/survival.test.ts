@@ -54,7 +54,8 @@ describe('a worker that is killed', () => {
         const now = (await server.status()).workers as { pid: number }[];
         return now.length === 2 && now.every(({ pid }) => pid !== victim.pid);
       });
-      assert(performance.now() - killedAt < 2000, `${performance.now() - killedAt} ms`);
+      // Two seconds where nothing else runs, which src/manager/manager.test.ts holds it to. A death that is overlooked takes ten.
+      assert(performance.now() - killedAt < 8000, `${performance.now() - killedAt} ms`);
       assert.equal(clients.filter((client) => client.socket.closed).length, victim.connections);
 
       assert.equal(bodyOf((await (await poll(server.ports.client, 'w0')).closed).received), 'queued before');

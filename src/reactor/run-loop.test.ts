@@ -74,7 +74,9 @@ describe('run loop', { skip: ffiProblem ?? false }, () => {
     for (let round = 0; round < 3; round++) rounds.push(await turnsOfMany());
     const turns = Math.min(...rounds);
     // Without sleep there would be hundreds of thousands; the first 20 ms go without.
-    const unpaced = await turnsWithin(20, () => 1);
+    const samples: number[] = [];
+    for (let sample = 0; sample < 3; sample++) samples.push(await turnsWithin(20, () => 1));
+    const unpaced = Math.max(...samples);
     assert(turns < unpaced * 2 + 280, `${rounds} turns in 300 ms, ${unpaced} in 20 ms without sleep`);
   });
 

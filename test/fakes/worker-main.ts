@@ -1,6 +1,7 @@
 /**
  * A worker process without clients: it dials, hands over its listeners, stops when told, as src/worker/main.ts does.
- * FAKE_WORKER in the environment makes it misbehave: `dies` at once, `deaf` to STOP and SIGTERM, `old` in its version;
+ * FAKE_WORKER in the environment makes it misbehave: `dies` at once, `deaf` to STOP and SIGTERM, `old` in its version, which says
+ * when it is there;
  * or makes it what the others are not: `reports` has it say now and then that it lives.
  */
 
@@ -16,6 +17,7 @@ const config = JSON.parse(process.argv.at(-1)!) as WorkerConfig;
 const path = `${config.runDirectory}/manager.sock`;
 const fault = process.env['FAKE_WORKER'];
 if (fault === 'dies') process.exit(1);
+if (fault === 'old') process.stdout.write('here\n');
 if (fault === 'deaf') process.on('SIGTERM', () => {});
 
 // However a test ends, nothing of it stays behind.

@@ -22,7 +22,7 @@ export interface ApiAnswer {
 export class ApiRig {
   log = newLog();
   /** Publishing on these channels fails. */
-  failures: Record<string, Error> = {};
+  failures: Record<string, Error> = Object.create(null);
   /** What the API had published, in order. */
   published: NewPublication[] = [];
   /** What the manager remembers of publications. */
@@ -32,7 +32,7 @@ export class ApiRig {
   /** What each worker answers, by operation; null: it does not. */
   workers: ({ [O in Op]?: Answer<O> } | null)[] = [];
   /** Receivers of each publication, by channel. */
-  receivers: Record<string, number> = {};
+  receivers: Record<string, number> = Object.create(null);
   /** Lines of the manager's log. */
   readonly lines: string[] = [];
   readonly keys: ApiKeys;
@@ -70,11 +70,11 @@ export class ApiRig {
   /** Forgets what the tests before have done. */
   reset(): void {
     this.log = newLog();
-    this.failures = {};
+    this.failures = Object.create(null);
     this.published = [];
     this.asked = [];
     this.workers = [];
-    this.receivers = {};
+    this.receivers = Object.create(null);
   }
 
   async send(

@@ -122,7 +122,7 @@ describe('kernel.io_uring_disabled', () => {
   it('is fine where io_uring is usable', () => {
     const check = runCheck(ioUring, {}, { reactor: 'io-uring' });
     assert.equal(check.ok, true);
-    assert.equal(check.is, '0; Linux 6.12.0; usable');
+    assert.equal(check.is, '0; Linux 6.18.0; usable');
   });
 
   it('is fine where it is not usable and epoll may be used', () => {
@@ -149,7 +149,11 @@ describe('kernel.io_uring_disabled', () => {
     assert.equal(seccomp.setting, undefined);
     const old = runCheck(
       ioUring,
-      { kernel: '5.10.0', ioUring: 'the kernel is older than Linux 6.1', sysctls: { 'kernel.io_uring_disabled': [0] } },
+      {
+        kernel: '5.10.0',
+        ioUring: 'the kernel is older than Linux 6.13',
+        sysctls: { 'kernel.io_uring_disabled': [0] },
+      },
       { reactor: 'io-uring' },
     );
     assert.match(old.is, /Linux 5\.10\.0/);

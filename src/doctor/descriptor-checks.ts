@@ -96,7 +96,7 @@ export function ioUring(reading: Reading, plan: Plan): Check {
     name: 'kernel.io_uring_disabled',
     ok,
     is: `${disabled ?? 'no such sysctl'}; Linux ${reading.kernel}; ${usable ? 'usable' : `not usable: ${reading.ioUring}`}`,
-    needs: plan.reactor === 'io-uring' ? '0, Linux 6.1 or newer, and no seccomp filter against it' : 'nothing',
+    needs: plan.reactor === 'io-uring' ? '0, Linux 6.13 or newer, and no seccomp filter against it' : 'nothing',
     why: usable
       ? 'io_uring holds more clients than RLIMIT_NOFILE says, and opens them with fewer system calls'
       : plan.reactor === 'io-uring'

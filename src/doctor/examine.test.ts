@@ -24,7 +24,7 @@ describe('the doctor', () => {
         checks.filter(({ ok }) => !ok),
         [],
       );
-      assert.match(formatReport(checks, 100_000, '6.12.0'), /\nNothing in this machine .* of 100,000 connections\.\n/);
+      assert.match(formatReport(checks, 100_000, '6.18.0'), /\nNothing in this machine .* of 100,000 connections\.\n/);
     }
   });
 
@@ -61,7 +61,7 @@ describe('the doctor', () => {
   });
 
   it('tells people in a block for each check, and a verdict', () => {
-    const report = formatReport(examine(request, poor), 100_000, '6.12.0');
+    const report = formatReport(examine(request, poor), 100_000, '6.18.0');
     assert.match(
       report,
       /\nNOT OK {2}net\.core\.somaxconn\n {9}is 128\n {6}needs 1000\n {8}why [^\n]+\n.*fix sysctl -w net\.core\.somaxconn=1024\n\n/s,

@@ -68,7 +68,6 @@ export const IORING_SETUP_TASKRUN_FLAG = 1 << 9; // 5.19
 export const IORING_SETUP_SINGLE_ISSUER = 1 << 12; // 6.0
 export const IORING_SETUP_DEFER_TASKRUN = 1 << 13; // 6.1
 export const IORING_SETUP_NO_SQARRAY = 1 << 16; // 6.6
-export const IORING_FEAT_RECVSEND_BUNDLE = 1 << 14; // 6.10
 export const IORING_FEAT_NO_IOWAIT = 1 << 17; // 6.15
 export const IORING_OFF_SQ_RING = 0;
 export const IORING_OFF_SQES = 0x10000000;
@@ -83,7 +82,6 @@ export const PARAMS = {
   sqHead: 40,
   sqTail: 44,
   sqFlags: 56,
-  sqArray: 64,
   cqHead: 80,
   cqTail: 84,
   cqOverflow: 96,

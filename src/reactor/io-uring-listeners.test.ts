@@ -37,7 +37,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
     rings.destroy();
   });
 
-  function make(inBatches: boolean): IoUringListeners {
+  function make(): IoUringListeners {
     const events = {
       acceptingStopped: (errno: number) => told.push(`stopped ${errno}`),
       acceptingResumed: () => told.push('resumed'),
@@ -47,7 +47,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
       returnSlot: (slot: number) => rings.release(slot),
       acceptedInto: () => told.push('accepted'),
     };
-    const listeners = new IoUringListeners(owner, events, rings, inBatches);
+    const listeners = new IoUringListeners(owner, events, rings);
     listeners.add(fd);
     return listeners;
   }
@@ -62,7 +62,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
   const takeSubmitted = (): [number, number][] => submitted.splice(0);
 
   test('one accept waits; a batch as long as the queue follows when there are more', async () => {
-    const listeners = make(true);
+    const listeners = make();
     listeners.submit(false);
     const [[how, slot], ...others] = takeSubmitted();
     assert.equal(how, WAIT);
@@ -89,7 +89,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
   });
 
   test('no batch follows while requests wait to be read', async () => {
-    const listeners = make(true);
+    const listeners = make();
     listeners.submit(false);
     const [[, slot]] = takeSubmitted();
     await queue(2);
@@ -102,7 +102,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
   });
 
   test('a batch that others who share the listener were quicker than gives its slots back', async () => {
-    const listeners = make(true);
+    const listeners = make();
     listeners.submit(false);
     const [[, slot]] = takeSubmitted();
     await queue(3);
@@ -122,7 +122,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
   test('of a long queue half is fetched without another look, and what others have taken is noticed', async () => {
     rings.destroy();
     rings = new Rings({ capacity: 500, slotsPerRing: 512, submissions: 64, completions: 128 });
-    const listeners = make(true);
+    const listeners = make();
     const complete = (slots: [number, number][], last: number, more: boolean) => {
       for (const [i, [, s]] of slots.entries()) listeners.completed(s, 0, i < slots.length - 1 ? 0 : last, more);
     };
@@ -162,7 +162,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
   });
 
   test('a batch is no larger than there are free slots, and the rest stays in the queue', async () => {
-    const listeners = make(true);
+    const listeners = make();
     listeners.submit(false);
     const [[, slot]] = takeSubmitted();
     while (rings.free > 3) rings.allocate();
@@ -187,7 +187,7 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
   });
 
   test('a look finds clients for whom nobody was woken', async () => {
-    const listeners = make(true);
+    const listeners = make();
     listeners.submit(false);
     assert.equal(takeSubmitted().length, 1);
     await queue(4);
@@ -200,29 +200,8 @@ describe('listeners over io_uring', { skip: probeIoUring() ?? false }, () => {
     listeners.destroy();
   });
 
-  test('on an old kernel many accepts wait, and a look adds as many as clients are queued', async () => {
-    const listeners = make(false);
-    listeners.submit(false);
-    const first = takeSubmitted();
-    assert.equal(new Set(first.map(([h]) => h)).size, 1);
-    assert.equal(first[0][0], 0);
-    assert.equal(first.length, 25, 'a quarter of the slots');
-    listeners.completed(first[0][1], 0, 0, false);
-    assert.equal(listeners.more, false);
-    listeners.submit(false);
-    assert.deepEqual(takeSubmitted(), [], 'three slots are kept free for each one that waits');
-    await queue(3);
-    listeners.look();
-    listeners.submit(false);
-    assert.deepEqual(
-      takeSubmitted().map(([h]) => h),
-      [0, 0, 0],
-    );
-    listeners.destroy();
-  });
-
   test('an accept that fails for lack of resources stops accepting until a connection ends', () => {
-    const listeners = make(true);
+    const listeners = make();
     listeners.submit(false);
     const [[, slot]] = takeSubmitted();
     listeners.completed(slot, 0, -ENFILE, false);

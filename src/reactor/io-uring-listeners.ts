@@ -8,8 +8,7 @@
  * read, because the next batch follows only after that.
  *
  * An accept that finds nobody has made a socket in vain, which costs as much as one that succeeds: so the batch is no larger
- * than the queue, and the accept that waits begins with waiting. A kernel older than Linux 6.10 can be told neither; there
- * many accepts wait, and no batch follows.
+ * than the queue, and the accept that waits begins with waiting.
  *
  * Accepts that wait are exclusive waiters of the listener: a client wakes one of them, in whatever process. If that process
  * is stopped, pausing or crashing, the client stays in the queue and nobody is woken for it again. Therefore every reactor
@@ -27,11 +26,10 @@ import { ACCEPT, cancel, tag } from './io-uring-requests.js';
 import type { Rings } from './io-uring-rings.js';
 import type { ReactorEvents } from './reactor.js';
 
-/** Accepts of one batch; on an old kernel those that wait for each listener. */
+/** Accepts of one batch. */
 const BATCH_MAX = 64;
-/** Near its capacity the reactor keeps three slots free for each one that waits for a client of one of the listeners. */
-const FREE_SHARE = 4;
 const LOOK_INTERVAL_MS = 1000;
+const NONE = -1;
 
 /** What the listeners need of their reactor. */
 interface Owner {
@@ -49,13 +47,12 @@ export class IoUringListeners {
   readonly #rings: Rings;
   /** Their descriptors, which the rings keep. */
   readonly #fds: readonly number[];
-  /** For each listener the slots whose accepts wait. */
-  readonly #waiting: number[][] = [];
+  /** For each listener the slot whose accept waits, or NONE. */
+  readonly #waiting: number[] = [];
   /** Listeners that have more clients queued. */
   readonly #queued: boolean[] = [];
   /** How many they have at least, as was seen last; others who share them may take as many as we do. */
   readonly #sure: number[] = [];
-  readonly #inBatches: boolean;
   #paused = false;
   /** Stopped by itself, and reported. */
   #stopped = false;
@@ -66,13 +63,11 @@ export class IoUringListeners {
   /** There may be something to arm. */
   #retry = false;
 
-  /** @param inBatches the kernel can accept in batches (`Ring.acceptsInBatches`) */
-  constructor(owner: Owner, events: ReactorEvents, rings: Rings, inBatches: boolean) {
+  constructor(owner: Owner, events: ReactorEvents, rings: Rings) {
     this.#owner = owner;
     this.#events = events;
     this.#rings = rings;
     this.#fds = rings.listeners;
-    this.#inBatches = inBatches;
   }
 
   /** Clients are queued, and can be accepted now. */
@@ -81,7 +76,7 @@ export class IoUringListeners {
   }
 
   add(fd: number): number {
-    this.#waiting.push([]);
+    this.#waiting.push(NONE);
     this.#queued.push(false);
     this.#sure.push(0);
     this.#retry = true;
@@ -97,7 +92,8 @@ export class IoUringListeners {
   /** Accepts that wait are cancelled, and made anew where accepting goes on. */
   renew(): void {
     for (let listener = 0; listener < this.#fds.length; listener++) {
-      for (const slot of this.#waiting[listener]) cancel(this.#rings.of(slot), slot, tag(ACCEPT, listener));
+      const slot = this.#waiting[listener];
+      if (slot !== NONE) cancel(this.#rings.of(slot), slot, tag(ACCEPT, listener));
     }
   }
 
@@ -138,15 +134,10 @@ export class IoUringListeners {
 
   /** An accept is over: with a client (and perhaps `more` behind it), with nobody, a failure, or cancelled. */
   completed(connection: number, listener: number, result: number, more: boolean): void {
-    const waiting = this.#waiting[listener];
-    const at = waiting.indexOf(connection);
-    if (at >= 0) {
-      waiting[at] = waiting[waiting.length - 1];
-      waiting.pop();
-    }
+    if (this.#waiting[listener] === connection) this.#waiting[listener] = NONE;
     this.#retry = true;
     if (result >= 0) {
-      if (this.#inBatches) this.#setQueued(listener, more);
+      this.#setQueued(listener, more);
       this.#resumed();
       this.#owner.acceptedInto(connection, listener);
       return;
@@ -169,15 +160,13 @@ export class IoUringListeners {
    */
   steal(): number {
     for (let listener = 0; listener < this.#fds.length; listener++) {
-      const waiting = this.#waiting[listener];
-      for (let i = waiting.length - 1; i >= 0; i--) {
-        const slot = waiting[i];
-        const ring = this.#rings.of(slot);
-        if (ring.pending > 0) ring.enter(0, 0);
-        if (!ring.cancelNow(slot, tag(ACCEPT, listener))) continue;
-        waiting.splice(i, 1);
-        return slot;
-      }
+      const slot = this.#waiting[listener];
+      if (slot === NONE) continue;
+      const ring = this.#rings.of(slot);
+      if (ring.pending > 0) ring.enter(0, 0);
+      if (!ring.cancelNow(slot, tag(ACCEPT, listener))) continue;
+      this.#waiting[listener] = NONE;
+      return slot;
     }
     return -EMFILE;
   }
@@ -197,12 +186,11 @@ export class IoUringListeners {
     let submitted = 0;
     for (let listener = 0; listener < this.#fds.length; listener++) {
       const length = this.#queued[listener] ? this.#queueLength(listener) : 0;
-      if (this.#inBatches && length > 0) {
-        for (let i = 0; i < length && this.#submitOne(listener, IORING_ACCEPT_DONTWAIT) >= 0; i++) submitted++;
-      } else {
-        this.#submitWaiting(listener, length);
+      for (let i = 0; i < length && this.#submitOne(listener, IORING_ACCEPT_DONTWAIT) >= 0; i++) submitted++;
+      if (length === 0 && this.#waiting[listener] === NONE) {
+        this.#waiting[listener] = Math.max(this.#submitOne(listener, IORING_ACCEPT_POLL_FIRST), NONE);
       }
-      submitted += this.#waiting[listener].length;
+      if (this.#waiting[listener] !== NONE) submitted++;
     }
     if (submitted === 0) this.#stop(0);
     else if (this.#stoppedErrno === 0) this.#resumed();
@@ -217,25 +205,12 @@ export class IoUringListeners {
   #queueLength(listener: number): number {
     if (this.#sure[listener] < BATCH_MAX) {
       const length = acceptQueueLength(this.#fds[listener]);
-      if (length === 0 || !this.#inBatches) this.#setQueued(listener, false);
+      if (length === 0) this.#setQueued(listener, false);
       if (length <= BATCH_MAX) return length;
       this.#sure[listener] = length >> 1;
     }
     this.#sure[listener] -= BATCH_MAX;
     return BATCH_MAX;
-  }
-
-  /** Sees to it that accepts wait; on an old kernel so many `more`, because only an accept that begins sees who was left. */
-  #submitWaiting(listener: number, more: number): void {
-    const waiting = this.#waiting[listener];
-    const share = Math.floor(this.#rings.free / (FREE_SHARE * this.#fds.length));
-    const usual = this.#inBatches ? 1 : Math.min(BATCH_MAX, Math.max(1, share));
-    const wanted = Math.min(Math.max(usual, waiting.length) + more, 2 * BATCH_MAX);
-    while (waiting.length < wanted) {
-      const slot = this.#submitOne(listener, this.#inBatches ? IORING_ACCEPT_POLL_FIRST : 0);
-      if (slot < 0) return;
-      waiting.push(slot);
-    }
   }
 
   /** @returns the slot, or -errno when there is none */

@@ -18,13 +18,11 @@ import { PROT_READ, PROT_WRITE } from '../linux/constants.js';
 import { EAGAIN, EINTR, ENOMEM, SystemError } from '../linux/errno.js';
 import {
   EBUSY,
-  EINVAL,
   ETIME,
   IORING_ENTER_EXT_ARG,
   IORING_ENTER_GETEVENTS,
   IORING_ENTER_NO_IOWAIT,
   IORING_FEAT_NO_IOWAIT,
-  IORING_FEAT_RECVSEND_BUNDLE,
   IORING_OFF_SQ_RING,
   IORING_OFF_SQES,
   IORING_REGISTER_EVENTFD,
@@ -71,8 +69,7 @@ const CQE_BYTES = 16;
 /**
  * The kernel looks up a request that is to be cancelled in a hash table, which it makes as large as the completion queue
  * asks for: a bucket for 32 entries, at most 256 buckets. With 32 buckets a cancel among 15,000 waiting requests takes
- * 6 us, with 256 less than 1. So a ring is made with a queue of this many, and the queue then made smaller (Linux 6.13; an
- * older kernel keeps the large one, 128 KiB).
+ * 6 us, with 256 less than 1. So a ring is made with a queue of this many, and the queue then made smaller.
  */
 const HASH_COMPLETIONS = 8192;
 /** Fewer waiting requests need no larger table. */
@@ -84,7 +81,8 @@ const SETUP_FLAGS =
   IORING_SETUP_SUBMIT_ALL |
   IORING_SETUP_TASKRUN_FLAG |
   IORING_SETUP_SINGLE_ISSUER |
-  IORING_SETUP_DEFER_TASKRUN;
+  IORING_SETUP_DEFER_TASKRUN |
+  IORING_SETUP_NO_SQARRAY;
 
 /** Arguments of system calls, one call at a time: parameters at 0, the wait's argument at 256, its time at 320. */
 const scratch = mapNative(4096);
@@ -97,8 +95,6 @@ scratchLongs[(WAIT_ARGUMENT + 16) / 8] = BigInt(scratch.address + WAIT_TIME);
 
 export class Ring {
   readonly fd: number;
-  /** Accepts can be told not to wait, and say whether more clients wait (Linux 6.10, by a feature of the same release). */
-  readonly acceptsInBatches: boolean;
   /** The submissions, 16 words each (linux/io-uring.ts has the layout). */
   readonly sqes: Int32Array;
   /** The same, two words each: of use for zeros alone. */
@@ -145,27 +141,19 @@ export class Ring {
   result = 0;
   flags = 0;
 
-  /** @throws SystemError of io_uring_setup: ENOSYS, EPERM, ENOMEM, EMFILE; ENOMEM of the mappings and the table */
+  /** @throws SystemError of io_uring_setup: ENOSYS, EPERM, ENOMEM, EMFILE, EINVAL (an old kernel); ENOMEM of the mappings and the table */
   constructor({ submissions, completions, waiting, files }: RingOptions) {
     this.files = files;
     const larger = waiting > WAITING_FEW && completions < HASH_COMPLETIONS;
-    const completionsAtFirst = larger ? HASH_COMPLETIONS : completions;
-    putParameters(SETUP_FLAGS | IORING_SETUP_NO_SQARRAY, submissions, completionsAtFirst);
+    putParameters(SETUP_FLAGS, submissions, larger ? HASH_COMPLETIONS : completions);
     this.fd = ioUringSetup(submissions, scratch.address);
-    const hasArray = this.fd === -1 && lastErrno() === EINVAL;
-    if (hasArray) {
-      putParameters(SETUP_FLAGS, submissions, completionsAtFirst);
-      this.fd = ioUringSetup(submissions, scratch.address);
-    }
     if (this.fd === -1) throw new SystemError('io_uring_setup', lastErrno());
     const features = scratchWords[PARAMS.features / 4];
     const noIowait = (features & IORING_FEAT_NO_IOWAIT) !== 0;
-    this.acceptsInBatches = (features & IORING_FEAT_RECVSEND_BUNDLE) !== 0;
-    if (larger && !hasArray) this.#resize(submissions, completions);
+    if (larger) this.#resize(submissions, completions);
     const parameter = (offset: number): number => scratchWords[offset / 4];
     const sqEntries = parameter(PARAMS.sqEntries);
     const cqEntries = parameter(PARAMS.cqEntries);
-    const arrayWord = parameter(PARAMS.sqArray) / 4;
     this.#sqMask = sqEntries - 1;
     this.#cqMask = cqEntries - 1;
     this.#sqTailWord = parameter(PARAMS.sqTail) / 4;
@@ -176,25 +164,23 @@ export class Ring {
     this.#overflowWord = parameter(PARAMS.cqOverflow) / 4;
     this.#waitFlags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (noIowait ? IORING_ENTER_NO_IOWAIT : 0);
 
-    const arrayEnd = hasArray ? arrayWord * 4 + sqEntries * 4 : 0;
-    const queueBytes = Math.max(arrayEnd, this.#cqesWord * 4 + cqEntries * CQE_BYTES);
-    this.#queueMemory = this.#map(queueBytes, IORING_OFF_SQ_RING);
+    this.#queueMemory = this.#map(this.#cqesWord * 4 + cqEntries * CQE_BYTES, IORING_OFF_SQ_RING);
     this.#sqesMemory = this.#map(sqEntries * SQE_WORDS * 4, IORING_OFF_SQES);
     this.#queue = new Int32Array(this.#queueMemory.bytes.buffer);
     this.sqes = new Int32Array(this.#sqesMemory.bytes.buffer);
     this.#sqePairs = new Float64Array(this.#sqesMemory.bytes.buffer);
     // Making the queue smaller sets the flag that says that work waits, until the first work has run: there is none yet.
     this.#queue[this.#sqFlagsWord] = 0;
-    // Before Linux 6.6 the kernel took submissions in the order of an array of their indexes: here the order of the ring.
-    for (let i = 0; hasArray && i < sqEntries; i++) this.#queue[arrayWord + i] = i;
     this.#registerFiles(files + LISTENER_FILES);
   }
 
-  /** Makes the queue smaller, if this kernel can; the parameters then describe the new one. */
+  /** Makes the queue smaller; the parameters then describe the new one. */
   #resize(submissions: number, completions: number): void {
-    const before = scratch.bytes.slice(0, PARAMS.bytes);
     putParameters(IORING_SETUP_CQSIZE, submissions, completions);
-    if (ioUringRegister(this.fd, IORING_REGISTER_RESIZE_RINGS, scratch.address, 1) === -1) scratch.bytes.set(before);
+    if (ioUringRegister(this.fd, IORING_REGISTER_RESIZE_RINGS, scratch.address, 1) === 0) return;
+    const error = new SystemError('io_uring_register', lastErrno(), 'a completion queue could not be made smaller');
+    this.destroy();
+    throw error;
   }
 
   #map(byteLength: number, offset: number): NativeMemory {

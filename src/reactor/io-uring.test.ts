@@ -20,8 +20,6 @@ if (reason === null) {
   const limits = { limitedByDescriptors: false };
   reactorContract('io-uring', (options) => new IoUringReactor(options), limits);
   reactorContract('io-uring, many rings', (options) => new IoUringReactor({ ...options, ...SMALL }), limits);
-  const old = { ...SMALL, acceptsInBatches: false };
-  reactorContract('io-uring, an old kernel', (options) => new IoUringReactor({ ...options, ...old }), limits);
 }
 
 /** A test with a harness of its own, over rings that are as small as can be unless it says otherwise. */

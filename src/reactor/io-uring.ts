@@ -44,8 +44,6 @@ export interface IoUringOptions {
   completions?: number;
   /** Connections of which bytes are received at the same time. */
   receives?: number;
-  /** False does as on a kernel that cannot. */
-  acceptsInBatches?: boolean;
 }
 
 export class IoUringReactor implements Reactor {
@@ -71,8 +69,7 @@ export class IoUringReactor implements Reactor {
     });
     const slotFreed = (): void => this.#listeners.connectionEnded();
     this.#connections = new IoUringConnections({ capacity, events, buffers, rings: this.#rings, receives, slotFreed });
-    const inBatches = options.acceptsInBatches ?? this.#rings.list[0].acceptsInBatches;
-    this.#listeners = new IoUringListeners(this.#connections, events, this.#rings, inBatches);
+    this.#listeners = new IoUringListeners(this.#connections, events, this.#rings);
   }
 
   get open(): number {

@@ -1,4 +1,4 @@
-/** A machine for tests: 4 cores, 16 GB, the defaults of Linux 6.12 under systemd, no container, io_uring usable. */
+/** A machine for tests: 4 cores, 16 GB, the defaults of Linux 6.18 under systemd, no container, io_uring usable. */
 
 import type { Reading } from '../reading.js';
 
@@ -7,7 +7,7 @@ export type Difference = Partial<Reading>;
 export function fakeReading(difference: Difference = {}): Reading {
   const { sysctls = {}, ...rest } = difference;
   return {
-    kernel: '6.12.0',
+    kernel: '6.18.0',
     cores: 4,
     descriptors: { soft: 1024, hard: 524_288 },
     memory: { availableBytes: 15 * 2 ** 30, commitLimitBytes: 8 * 2 ** 30, committedBytes: 2 ** 30 },

@@ -24,14 +24,13 @@ import { findWorkers, isWorker, type WorkerProcess } from './processes.js';
 import type { WorkerLink } from './worker-link.js';
 
 /**
- * What makes a worker small. It allocates next to nothing, so a young generation of 1 MB is ample; it gives memory back by itself
- * when it rests (memory-at-rest.ts), so V8 need not look for the time; and one thread beside its own is enough to compile. What it
- * does for each client is many small functions in many modules, which are worth more inlining than V8 does by default (920).
+ * What makes a worker small. It allocates next to nothing, so a young generation of 1 MB is ample, and one thread beside its own is
+ * enough to collect and to compile. What it does for each client is many small functions in many modules, which are worth more
+ * inlining than V8 does by default (920).
  */
 export const NODE_FLAGS: readonly string[] = [
   '--max-semi-space-size=1',
   '--single-threaded-gc',
-  '--no-memory-reducer',
   '--v8-pool-size=1',
   '--max-inlined-bytecode-size-cumulative=5000',
 ];

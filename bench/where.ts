@@ -27,4 +27,11 @@ if (pids.length === 0 || !pids.every((pid) => /^[1-9]\d*$/.test(pid))) {
   process.stderr.write('usage: node dist/bench/where.js PID…\n');
   process.exit(2);
 }
-process.stdout.write(`${table(pids)}\n`);
+try {
+  process.stdout.write(`${table(pids)}\n`);
+} catch (error) {
+  const { code, path, message } = error as NodeJS.ErrnoException;
+  if (code === undefined) throw error;
+  process.stderr.write(`${path ?? 'a process has ended'}: ${message}\n`);
+  process.exit(1);
+}

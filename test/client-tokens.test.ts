@@ -248,6 +248,11 @@ describe('a server that is drained', () => {
         await isLive(client);
         await first.publish('a', 1);
         await waitFor('the first', () => heard.length === 1);
+        // After a message there is no poll for a moment, and the next one is to come to the first server.
+        await waitFor('its next poll', async () => {
+          const response = await fetch(`${first.api}/v1/channels/a`);
+          return ((await response.json()) as { subscribers: number }).subscribers === 1;
+        });
         proxy.target = second.ports.client;
         const waiting = waitFor('the wait', () => client.state === 'waiting');
         const response = await fetch(`${first.api}/v1/drain`, {

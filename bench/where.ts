@@ -9,17 +9,23 @@ import { byKind, KINDS, type Kind } from './mappings.js';
 function table(pids: string[]): string {
   const columns = pids.map((pid) => byKind(readFileSync(`/proc/${pid}/smaps`, 'latin1')));
   const row = (name: string, numbers: number[]) =>
-    `| ${[name, ...numbers.map((kilobytes) => kilobytes.toLocaleString('en'))].join(' | ')} |`;
+    `| ${[name, ...[...numbers, sum(numbers)].map((kilobytes) => kilobytes.toLocaleString('en'))].join(' | ')} |`;
   const rows = Object.entries(KINDS).map(([kind, name]) =>
-    row(name, withSum(columns.map((sums) => sums[kind as Kind]))),
+    row(
+      name,
+      columns.map((sums) => sums[kind as Kind]),
+    ),
   );
-  const together = columns.map((sums) => Object.values(sums).reduce((total, each) => total + each, 0));
+  const together = row(
+    'together',
+    columns.map((sums) => sum(Object.values(sums))),
+  );
   const head = `| KiB of PSS | ${[...pids, 'together'].join(' | ')} |\n|${'---|'.repeat(pids.length + 2)}`;
-  return [head, ...rows, row('together', withSum(together))].join('\n');
+  return [head, ...rows, together].join('\n');
 }
 
-function withSum(numbers: number[]): number[] {
-  return [...numbers, numbers.reduce((total, each) => total + each, 0)];
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, each) => total + each, 0);
 }
 
 const pids = process.argv.slice(2);

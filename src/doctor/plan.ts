@@ -6,7 +6,7 @@
 import { workerCapacity } from '../cli/options.js';
 import { CONNECTION_BYTES, RESERVED_DESCRIPTORS, WORKERS_MAX } from '../limits.js';
 import { PORTABLE_CONNECTION_BYTES } from '../reactor/choose.js';
-import { LISTENER_FILES, slotsPerRing } from '../reactor/io-uring-slots.js';
+import { LISTENER_FILES, SLOTS_PER_RING_MAX, slotsPerRing } from '../reactor/io-uring-slots.js';
 import type { Reading } from './reading.js';
 
 /**
@@ -32,7 +32,7 @@ export const KERNEL_WATCH_BYTES = {
   'io-uring': 304,
 };
 
-/** Queues and hash table of one ring, where the kernel cannot make its queue smaller later (src/reactor/io-uring-ring.ts). */
+/** Queues and hash table of one ring at most: while it is made, before its queue is made smaller (src/reactor/io-uring-ring.ts). */
 export const RING_BYTES = 160 << 10;
 
 /** Private memory of an idle manager and of an idle worker (`megacomet status`), and the text that all of them share. */
@@ -114,12 +114,9 @@ export function descriptorsNeeded({ backend, perWorker }: Plan): number {
   if (backend === 'epoll') return perWorker + RESERVED_DESCRIPTORS;
   const needed = (limit: number) => ringsNeeded(perWorker, limit) + RESERVED_DESCRIPTORS;
   let limit = 2 * RESERVED_DESCRIPTORS + LISTENER_FILES;
-  while (needed(limit) > limit) {
-    const larger = 2 * slotsPerRing(limit) + LISTENER_FILES;
-    if (slotsPerRing(larger) === slotsPerRing(limit)) return needed(limit);
-    limit = larger;
-  }
-  return limit;
+  while (needed(limit) > limit && slotsPerRing(limit) < SLOTS_PER_RING_MAX)
+    limit = 2 * slotsPerRing(limit) + LISTENER_FILES;
+  return Math.max(limit, needed(limit));
 }
 
 /** @param descriptors RLIMIT_NOFILE */

@@ -10,7 +10,7 @@ import { LINK_FRAME_BYTES_MAX } from '../limits.js';
 import { FRAME_HEADER_BYTES, LENGTH_BYTES } from './frames.js';
 
 /** A buffer for frames that span chunks is kept for the next one when it is no larger than this. */
-const KEPT_BYTES = 4096;
+export const KEPT_BYTES = 4096;
 
 /** Gets a frame: its type, and its payload as bytes[start..end), borrowed until the call returns. */
 export type FrameVisitor = (type: number, bytes: Uint8Array, start: number, end: number) => void;

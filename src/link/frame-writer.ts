@@ -5,6 +5,7 @@
  * on to it for as long as the socket needs, and a writer with nothing to say holds no memory.
  */
 
+import { KEPT_BYTES } from './frame-reader.js';
 import {
   DELIVER,
   DELIVERED,
@@ -22,8 +23,8 @@ import {
 } from './frames.js';
 
 const BATCH_BYTES_FIRST = 1024;
-/** A frame of names ends when it has so many bytes: one that spans two reads is copied, into 4,096 (frame-reader.ts). */
-const NAMES_BYTES_MAX = 4096 - 256;
+/** A frame of names ends when another, of 256 bytes with its length, could make it too large for the reader's buffer to be kept. */
+const NAMES_BYTES_MAX = KEPT_BYTES - 256;
 /** A u48: a sequence or a time. */
 const SEQUENCE_BYTES = 6;
 /** HISTORY: request, upTo, gap, rest. */

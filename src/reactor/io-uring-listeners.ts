@@ -188,7 +188,8 @@ export class IoUringListeners {
       const length = this.#queued[listener] ? this.#queueLength(listener) : 0;
       for (let i = 0; i < length && this.#submitOne(listener, IORING_ACCEPT_DONTWAIT) >= 0; i++) submitted++;
       if (length === 0 && this.#waiting[listener] === NONE) {
-        this.#waiting[listener] = Math.max(this.#submitOne(listener, IORING_ACCEPT_POLL_FIRST), NONE);
+        const slot = this.#submitOne(listener, IORING_ACCEPT_POLL_FIRST);
+        if (slot >= 0) this.#waiting[listener] = slot;
       }
       if (this.#waiting[listener] !== NONE) submitted++;
     }

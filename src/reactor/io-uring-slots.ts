@@ -2,7 +2,7 @@
 
 /** Places in the table behind those of the connections, for listeners. */
 export const LISTENER_FILES = 16;
-const SLOTS_PER_RING_MAX = 1 << 14;
+export const SLOTS_PER_RING_MAX = 1 << 14;
 
 /**
  * Connections of one ring: a power of two.

@@ -1,8 +1,7 @@
 /**
  * A worker process without clients: it dials, hands over its listeners, stops when told, as src/worker/main.ts does.
- * FAKE_WORKER in the environment makes it misbehave: `dies` at once, `deaf` to STOP and SIGTERM, `old` in its version, which says
- * when it is there;
- * or makes it what the others are not: `reports` has it say now and then that it lives.
+ * FAKE_WORKER in the environment makes it misbehave: `dies` at once, `deaf` to STOP and SIGTERM, `old` in its version, which also
+ * says that it is there; or makes it what the others are not: `reports` has it say now and then that it lives.
  */
 
 import { once } from 'node:events';
